@@ -1,0 +1,35 @@
+"""What every test shares: one thread, the place of the benchmark tables, Hypothesis' settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, and for the workers that tests start
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+torch.set_num_threads(1)  # small networks are slower on two threads; xdist fills the cores
+
+settings.register_profile(
+    "ogive",
+    deadline=None,  # the first call of a torch operator is slow, and says nothing
+    derandomize=True,  # the same commit gives the same verdict
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ogive"))
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of benchmark tables: ``$OGIVE_DATA``, or ``shared/data`` beside the checkout."""
+    folder = Path(os.environ.get("OGIVE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the benchmark tables are not at {folder}; set OGIVE_DATA to their folder")
+    return folder

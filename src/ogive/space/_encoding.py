@@ -1,0 +1,99 @@
+"""Architectures as rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ogive.space._architecture import Architecture, Value
+from ogive.space._decision import Decision
+
+__all__ = ["Column", "Encoder", "Encoding"]
+
+_LISTED = 1024
+"""Integers with at most this many values are looked up rather than computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column stands for: a number (``option`` is None), or that an option was taken."""
+
+    path: str
+    kind: str
+    option: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Encoded architectures.
+
+    Attributes:
+        values: Shape ``(architectures, columns)``, in [0, 1]; 0 where masked.
+        mask: Same shape; true where the column's decision is active.
+    """
+
+    values: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+
+
+class Encoder:
+    """One-hot for categories and subsets, the unit interval for ordered values and numbers."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self._decisions = {decision.path: decision for decision in decisions}
+        self._place = {decision.path: i for i, decision in enumerate(decisions)}
+        columns: list[Column] = []
+        starts: list[int] = []
+        # (path, value) → the cells it sets; most lookups of an encoding are one of a dictionary.
+        self._cells: dict[tuple[str, Value], tuple[int, float]] = {}
+        for decision in decisions:
+            starts.append(len(columns))
+            if decision.kind in ("categorical", "subset"):
+                for option in decision.options:
+                    self._cells[decision.path, option] = len(columns), 1.0
+                    columns.append(Column(decision.path, decision.kind, option))
+                continue
+            if decision.kind == "ordinal" or (
+                decision.kind == "integer" and decision.size <= _LISTED
+            ):
+                for value in decision.values():
+                    self._cells[decision.path, value] = len(columns), decision.to_unit(value)
+            columns.append(Column(decision.path, decision.kind))
+        self.columns = tuple(columns)
+        self._starts = np.array([*starts, len(columns)])
+
+    def __call__(self, architectures: Iterable[Architecture]) -> Encoding:
+        rows: list[int] = []
+        columns: list[int] = []
+        numbers: list[float] = []
+        active_rows: list[int] = []
+        active: list[int] = []
+        row = -1
+        for row, architecture in enumerate(architectures):
+            before = len(columns)
+            for item in architecture.items():
+                cell = self._cells.get(item)
+                if cell is None:
+                    for column, number in self._computed(*item):
+                        columns.append(column)
+                        numbers.append(number)
+                else:
+                    columns.append(cell[0])
+                    numbers.append(cell[1])
+            rows.extend([row] * (len(columns) - before))
+            active.extend(map(self._place.__getitem__, architecture))
+            active_rows.extend([row] * len(architecture))
+        values = np.zeros((row + 1, len(self.columns)))
+        values[rows, columns] = numbers
+        asked = np.zeros((row + 1, len(self._place)), dtype=bool)
+        asked[active_rows, active] = True
+        return Encoding(values, np.repeat(asked, np.diff(self._starts), axis=1))
+
+    def _computed(self, path: str, value: Value) -> Iterable[tuple[int, float]]:
+        decision = self._decisions[path]
+        if isinstance(value, tuple):
+            return [self._cells[path, option] for option in value]
+        return [(int(self._starts[self._place[path]]), decision.to_unit(value))]

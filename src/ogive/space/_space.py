@@ -1,0 +1,437 @@
+"""The decisions of a network function, and the ways to walk among its architectures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from random import Random
+from typing import Any
+
+from ogive.errors import ArchitectureError, SpaceError, did_you_mean
+from ogive.space._architecture import Architecture, Value
+from ogive.space._count import count
+from ogive.space._decision import Condition, Decision
+from ogive.space._encoding import Column, Encoder, Encoding
+
+__all__ = ["SearchSpace"]
+
+_TRIES = 2000
+"""Architectures drawn in vain before a space is said to have no valid one."""
+
+
+class SearchSpace:
+    """A tree of decisions: what may be, apart from any network.
+
+    Args:
+        decisions: Each after the decisions that its conditions name.
+        name: What to call it in reports.
+        valid: Returns why an architecture is not allowed, or ``None``.
+        canonical: Returns the one form of all architectures that are the same network.
+        graph: Returns an architecture's operations and edges.
+
+    Raises:
+        SpaceError: If a path stands twice, or a condition names no earlier decision.
+    """
+
+    def __init__(
+        self,
+        decisions: Iterable[Decision],
+        *,
+        name: str = "space",
+        valid: Callable[[Architecture], str | None] | None = None,
+        canonical: Callable[[Architecture], Architecture] | None = None,
+        graph: Callable[[Architecture], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.graph = graph
+        self._valid = valid
+        self._canonical = canonical
+        self.decisions: tuple[Decision, ...] = _tidied(decisions)
+        self._by_path = {decision.path: decision for decision in self.decisions}
+        self._plan = [
+            (d.path, d.sampler(), None if () in d.conditions else d.conditions)
+            for d in self.decisions
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        functions = {"valid": self._valid, "canonical": self._canonical, "graph": self.graph}
+        return partial(SearchSpace, name=self.name, **functions), (self.decisions,)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name!r}, {len(self)} decisions, size {self.size:.3g})"
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def __getitem__(self, path: str) -> Decision:
+        if path not in self._by_path:
+            known = did_you_mean(path, self._by_path)
+            raise ArchitectureError(f"The space {self.name!r} has no decision {path!r}.{known}")
+        return self._by_path[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._by_path
+
+    @cached_property
+    def size(self) -> int | float:
+        """The exact number of architectures, before ``valid`` and ``canonical``."""
+        return count(self.decisions)
+
+    @cached_property
+    def key(self) -> str:
+        """A name for its decisions that is the same in every process: 16 hexadecimal digits."""
+        text = json.dumps([d.to_json() for d in self.decisions], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    # Checking
+
+    def validate(self, decided: Mapping[str, Any]) -> Architecture:
+        """Returns the architecture of a mapping, having checked that it is one of this space.
+
+        Raises:
+            ArchitectureError: Naming the first decision that is missing, unknown, inactive or
+                outside its domain, or the space's own reason.
+        """
+        given = Architecture(decided)
+        for path in given:
+            self[path]  # Raises for a path that the space does not have.
+        checked = self._walk(partial(self._checked, given))
+        if extra := [path for path in given if path not in checked]:
+            conditions = _said(self[extra[0]].conditions)
+            raise ArchitectureError(
+                f"Only active decisions may be decided, but {extra[0]!r} is not active here: "
+                f"it is asked where {conditions}. Leave it out."
+            )
+        if reason := self.reason_invalid(checked):
+            raise ArchitectureError(f"The space {self.name!r} rules this out: {reason}.")
+        return checked
+
+    @staticmethod
+    def _checked(given: Mapping[str, Value], decision: Decision) -> Value:
+        if decision.path not in given:
+            raise ArchitectureError(
+                f"Every active decision must be decided, but {decision.path!r} is missing. "
+                "SearchSpace.complete fills in what is left open."
+            )
+        if reason := decision.why_not(given[decision.path]):
+            raise ArchitectureError(f"{decision.path!r} {reason}.")
+        return given[decision.path]
+
+    def reason_invalid(self, architecture: Architecture) -> str | None:
+        """Returns why the space's own rule excludes an architecture, or ``None``."""
+        return self._valid(architecture) if self._valid else None
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Returns the one form of all architectures that are the same network as this one."""
+        return self._canonical(architecture) if self._canonical else architecture
+
+    def complete(self, decided: Mapping[str, Any], rng: Random | None = None) -> Architecture:
+        """Returns an architecture with these decisions, the rest at their first value or drawn.
+
+        Decisions that are inactive beside the others are left out.
+
+        Raises:
+            ArchitectureError: If a path is unknown, or a value is outside its domain.
+        """
+        given = Architecture(decided)
+        for path, value in given.items():
+            if reason := self[path].why_not(value):
+                raise ArchitectureError(f"{path!r} {reason}.")
+        return self._walk(partial(_kept_or_drawn, given, rng))
+
+    # Walking
+
+    def _walk(self, decide: Callable[[Decision], Value]) -> Architecture:
+        """Asks every active decision in order."""
+        decided: dict[str, Value] = {}
+        for decision in self.decisions:
+            if _active(decision.conditions, decided):
+                decided[decision.path] = decide(decision)
+        return Architecture(decided)
+
+    def sample(self, rng: Random) -> Architecture:
+        """Draws an architecture: each active decision uniformly, in its turn.
+
+        Raises:
+            SpaceError: If none of many draws was valid.
+        """
+        return self._first_valid(lambda: self._draw(rng))
+
+    def _draw(self, rng: Random) -> Architecture:
+        decided: dict[str, Value] = {}
+        for path, draw, conditions in self._plan:
+            if conditions is None or _active(conditions, decided):
+                decided[path] = draw(rng)
+        return Architecture(decided)
+
+    def _first_valid(self, draw: Callable[[], Architecture]) -> Architecture:
+        if self._valid is None:
+            return draw()
+        reason = None
+        for _ in range(_TRIES):
+            architecture = draw()
+            reason = self._valid(architecture)
+            if reason is None:
+                return architecture
+        raise SpaceError(
+            f"A space needs valid architectures that can be found by drawing, but {_TRIES} draws "
+            f"from {self.name!r} were all ruled out, the last because: {reason}. "
+            "Narrow the space to the part that is valid."
+        )
+
+    def mutate(self, architecture: Architecture, rng: Random) -> Architecture:
+        """Draws an architecture that differs in one decision, chosen uniformly among the active.
+
+        Decisions that the change makes active are drawn; those that it makes inactive are gone.
+        The only architecture of a space is returned as it is.
+        """
+        free = [path for path in architecture if self._by_path[path].size > 1]
+        if not free:
+            return architecture
+        return self._first_valid(lambda: self._mutated(architecture, rng.choice(free), rng))
+
+    def _mutated(self, architecture: Architecture, path: str, rng: Random) -> Architecture:
+        changed = self._by_path[path].another(architecture[path], rng)
+        return self._with(architecture, path, changed, rng)
+
+    def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
+        return self._walk(partial(_kept_or_drawn, base.replace({path: value}), rng))
+
+    def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
+        """Draws a child: each active decision from either parent that has it, else drawn."""
+
+        def inherit(decision: Decision) -> Value:
+            parents = [parent for parent in (a, b) if decision.path in parent]
+            if not parents:
+                return decision.sampler()(rng)
+            return rng.choice(parents)[decision.path]
+
+        return self._first_valid(lambda: self._walk(inherit))
+
+    def neighbours(self, architecture: Architecture, rng: Random) -> Iterator[Architecture]:
+        """Yields the valid architectures that differ in one decision, in the space's order.
+
+        Of a number with many values the near ones are taken. ``rng`` decides what a change makes
+        active.
+        """
+        for path, value in architecture.items():
+            for other in self._by_path[path].near(value):
+                neighbour = self._with(architecture, path, other, rng)
+                if self.reason_invalid(neighbour) is None:
+                    yield neighbour
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """Yields every valid architecture once.
+
+        Raises:
+            SpaceError: If a decision has infinitely many values.
+        """
+        if self.size == math.inf:
+            real = next(d.path for d in self.decisions if d.size == math.inf)
+            raise SpaceError(
+                f"Only a finite space can be enumerated, but {real!r} is real. Narrow it, or "
+                "offer some values of it with choose.value."
+            )
+        return self._enumerate()
+
+    def _enumerate(self) -> Iterator[Architecture]:
+        decided: dict[str, Value] = {}
+        # A stack of decisions still to vary; a depth-first walk without recursion.
+        stack: list[tuple[int, Iterator[Value]]] = []
+        place = 0
+        while True:
+            while place < len(self.decisions):
+                if _active(self.decisions[place].conditions, decided):
+                    values = iter(self.decisions[place].values())
+                    decided[self.decisions[place].path] = next(values)
+                    stack.append((place, values))
+                place += 1
+            architecture = Architecture(dict(decided))
+            if self.reason_invalid(architecture) is None:
+                yield architecture
+            while stack:
+                place, values = stack[-1]
+                path = self.decisions[place].path
+                for value in values:
+                    decided[path] = value
+                    break
+                else:
+                    del decided[path]
+                    stack.pop()
+                    continue
+                place += 1
+                break
+            else:
+                return
+
+    # Parts of it
+
+    def fix(self, decided: Mapping[str, Any]) -> SearchSpace:
+        """Returns the part of the space in which these decisions have these values.
+
+        Raises:
+            ArchitectureError: If a path is unknown, or a value is outside its domain.
+        """
+        return self._restricted({path: self[path].fixed(v) for path, v in decided.items()})
+
+    def narrow(self, options: Mapping[str, Iterable[Any]]) -> SearchSpace:
+        """Returns the part of the space in which these decisions keep these options only.
+
+        Raises:
+            ArchitectureError: If a path is unknown, or an option is not one of its own.
+        """
+        return self._restricted({path: self[path].narrowed(kept) for path, kept in options.items()})
+
+    def _restricted(self, changed: Mapping[str, Decision]) -> SearchSpace:
+        return SearchSpace(
+            [changed.get(d.path, d) for d in self.decisions],
+            name=self.name,
+            valid=self._valid,
+            canonical=self._canonical,
+            graph=self.graph,
+        )
+
+    # Numbers and JSON
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.decisions)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What each column of an encoding stands for."""
+        return self._encoder.columns
+
+    def encode(self, architectures: Iterable[Architecture]) -> Encoding:
+        """Returns architectures as rows of numbers in [0, 1], inactive decisions masked."""
+        return self._encoder(architectures)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "decisions": [d.to_json() for d in self.decisions]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
+        return cls(map(Decision.from_json, data["decisions"]), name=data.get("name", "space"))
+
+    def difference(self, other: SearchSpace) -> list[str]:
+        """Returns a line for each decision that ``other`` has not, has besides, or has changed."""
+        lines = [f"{d.path}: only in this space" for d in self.decisions if d.path not in other]
+        lines += [f"{d.path}: only in the other space" for d in other.decisions if d.path not in self]
+        for decision in self.decisions:
+            if decision.path not in other:
+                continue
+            mine, theirs = decision.to_json(), other[decision.path].to_json()
+            lines += [
+                f"{decision.path}: {name} {mine.get(name)!r} here, {theirs.get(name)!r} there"
+                for name in sorted(mine.keys() | theirs.keys())
+                if mine.get(name) != theirs.get(name)
+            ]
+        return lines
+
+
+def _kept_or_drawn(
+    given: Mapping[str, Value], rng: Random | None, decision: Decision
+) -> Value:
+    path = decision.path
+    if path in given:
+        return given[path]
+    return decision.default() if rng is None else decision.sampler()(rng)
+
+
+def _active(
+    conditions: Sequence[tuple[Condition, ...]], decided: Mapping[str, Value]
+) -> bool:
+    for conjunction in conditions:
+        for condition in conjunction:
+            if not condition.holds(decided):
+                break
+        else:
+            return True
+    return False
+
+
+def _said(conditions: Sequence[tuple[Condition, ...]]) -> str:
+    return " or ".join(
+        " and ".join(
+            f"{c.parent} is {' or '.join(repr(v) for v in sorted(c.values, key=repr))}"
+            for c in conjunction
+        )
+        for conjunction in conditions
+    )
+
+
+def _tidied(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """Checks the order, drops what can never be active, and shortens the conditions."""
+    known: dict[str, Decision] = {}
+    dropped: set[str] = set()
+    for decision in decisions:
+        if decision.path in known:
+            raise SpaceError(f"A path stands for one decision, but {decision.path!r} has two.")
+        conjunctions = [
+            _shortened(possible, known)
+            for conjunction in decision.conditions
+            if (possible := _possible(conjunction, decision.path, known, dropped)) is not None
+        ]
+        if conjunctions:
+            conditions = ((),) if () in conjunctions else tuple(_merged(conjunctions))
+            known[decision.path] = replace(decision, conditions=conditions)
+        else:
+            dropped.add(decision.path)
+    return tuple(known.values())
+
+
+def _possible(
+    conjunction: tuple[Condition, ...], path: str, known: Mapping[str, Decision], dropped: set[str]
+) -> tuple[Condition, ...] | None:
+    """Returns the conjunction with the values that its parents still have, or ``None``."""
+    kept = []
+    for condition in conjunction:
+        if condition.parent in dropped:
+            return None
+        if condition.parent not in known:
+            raise SpaceError(
+                f"A condition names an earlier decision, but {path!r} hangs on "
+                f"{condition.parent!r}, which does not come before it."
+            )
+        values = condition.values.intersection(known[condition.parent].options)
+        if not values:
+            return None
+        kept.append(replace(condition, values=values))
+    return tuple(kept)
+
+
+def _shortened(
+    conjunction: tuple[Condition, ...], known: Mapping[str, Decision]
+) -> tuple[Condition, ...]:
+    """Drops the conditions that the last one implies: those under which its parent is asked.
+
+    A parent that is decided is active, so what makes it active need not be asked again. That makes
+    the walk through a deep tree one look a decision.
+    """
+    kept = conjunction
+    for condition in reversed(conjunction):
+        implied = known[condition.parent].conditions
+        if len(implied) == 1:
+            kept = tuple(c for c in kept if c == condition or c not in implied[0])
+    return tuple(c for c in kept if not _always(c, known))
+
+
+def _always(condition: Condition, known: Mapping[str, Decision]) -> bool:
+    parent = known[condition.parent]
+    everything = parent.kind != "subset" and condition.values.issuperset(parent.options)
+    return everything and () in parent.conditions
+
+
+def _merged(conjunctions: Sequence[tuple[Condition, ...]]) -> Iterator[tuple[Condition, ...]]:
+    """Joins conjunctions that differ only in the values of one parent."""
+    joined: dict[tuple[Any, ...], frozenset[Value]] = {}
+    for conjunction in conjunctions:
+        *others, last = conjunction
+        group = (*others, last.parent)
+        joined[group] = joined.get(group, frozenset()) | last.values
+    for (*others, parent), values in joined.items():
+        yield (*others, Condition(parent, values))

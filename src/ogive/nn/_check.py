@@ -1,0 +1,90 @@
+"""Do the networks of a space run? Tried on the meta device, where it costs next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ogive.errors import SpaceError
+from ogive.nn._build import Answers, build_answered
+from ogive.nn._chooser import NetworkFunction
+from ogive.space import SearchSpace
+from ogive.task import Task
+
+__all__ = ["check", "check_one"]
+
+_BATCH = 2
+
+
+def check(
+    network: NetworkFunction, task: Task, space: SearchSpace, *, samples: int = 16, seed: int = 0
+) -> None:
+    """Builds and runs architectures drawn from a space on the meta device.
+
+    Raises:
+        SpaceError: If one cannot be built, if shapes do not fit (naming the architecture, the
+            path and the shapes), or if the output is not of shape ``(batch, task.outputs)``.
+    """
+    rng = Random(seed)
+    for architecture in {space.sample(rng): None for _ in range(samples)}:
+        check_one(network, task, architecture)
+
+
+def check_one(network: NetworkFunction, task: Task, architecture: Mapping[str, Any]) -> None:
+    """:func:`check` for one architecture."""
+    answers = Answers(architecture)
+    with torch.device("meta"):
+        module = build_answered(network, task, answers)
+    inputs = task.example(_BATCH, device="meta")
+    outputs = _run(module.eval().to("meta"), inputs, answers)
+    expected = (_BATCH, task.outputs)
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if shape != expected:
+        raise SpaceError(
+            f"A network maps {tuple(inputs.shape)} to (batch, outputs) = {expected}, but got "
+            f"{shape} for {dict(answers.architecture)}. End it with Head(width, task.outputs)."
+        )
+
+
+def _run(module: nn.Module, inputs: Tensor, answers: Answers) -> Any:
+    """Runs a network, keeping track of the modules we are in, to say where shapes do not fit."""
+    inside: list[tuple[str, nn.Module, str]] = []
+
+    def enter(name: str) -> Any:
+        def hook(child: nn.Module, arguments: tuple[Any, ...]) -> None:
+            inside.append((name, child, _shapes(arguments)))
+
+        return hook
+
+    def leave(*_: object) -> None:
+        inside.pop()
+
+    for name, child in module.named_modules():
+        child.register_forward_pre_hook(enter(name))
+        child.register_forward_hook(leave)
+    try:
+        with torch.no_grad():
+            return module(inputs)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        name, culprit, shapes = inside[-1]
+        made = (answers.made[child] for _, child, _ in reversed(inside) if child in answers.made)
+        raise SpaceError(
+            f"The shapes of a network must fit, but at {next(made, name or 'the top')!r} "
+            f"the layer {name or type(module).__name__} ({_said(culprit)}) got an input of shape "
+            f"{shapes}: {str(error).splitlines()[0]} The architecture: "
+            f"{dict(answers.architecture)}"
+        ) from error
+
+
+def _shapes(arguments: tuple[Any, ...]) -> str:
+    return ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor)) or "none"
+
+
+def _said(module: nn.Module) -> str:
+    weight = getattr(module, "weight", None)
+    shape = f", weight of shape {tuple(weight.shape)}" if isinstance(weight, Tensor) else ""
+    return f"{type(module).__name__}{shape}"

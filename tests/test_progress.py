@@ -134,7 +134,7 @@ def test_live_keeps_messages_and_removes_the_board() -> None:
         view(Snapshot("search", 13.0, total=60.0, message="trial 9 failed: [not markup]"))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[0:13] trial 9 failed: [not markup]" in written
-    erased = 4  # the lines of the last board
+    erased = 3  # the lines of the last board
     assert written.endswith("\x1b[1A\x1b[2K" * erased)
 
 

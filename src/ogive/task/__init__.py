@@ -1,0 +1,28 @@
+"""What is asked of a network: data, splits, loss and metrics."""
+
+from ogive.task._inputs import Inputs
+from ogive.task._load import load, raw_inputs
+from ogive.task._metrics import METRICS, Difference, Interval, Metric, difference, interval
+from ogive.task._sources import BUILT_IN
+from ogive.task._split import Rows, Split
+from ogive.task._target import Classes, Target, Value
+from ogive.task._task import Task
+
+__all__ = [
+    "BUILT_IN",
+    "METRICS",
+    "Classes",
+    "Difference",
+    "Inputs",
+    "Interval",
+    "Metric",
+    "Rows",
+    "Split",
+    "Target",
+    "Task",
+    "Value",
+    "difference",
+    "interval",
+    "load",
+    "raw_inputs",
+]

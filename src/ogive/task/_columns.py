@@ -80,7 +80,7 @@ class Column:
         else:
             read = _to_booleans if self.type == "boolean" else _to_numbers
             numbers = read(column)[:, None]
-        numbers[~np.isfinite(numbers)] = np.nan
+        numbers = np.where(np.isfinite(numbers), numbers, np.nan)
         if self.flag:
             numbers = np.column_stack([numbers, np.isnan(numbers[:, 0])])
         return numbers
@@ -159,7 +159,9 @@ def _find_typed(
         odd = present[numbers.isna()].unique()[:3]
         said = f"Column {name!r} is of numbers; {', '.join(map(repr, odd))} count as missing."
         return Column(name, "number", flag=True), said
-    formats = [each for each in _FORMATS if _to_dates(present, each).notna().all()]
+    formats = list(_FORMATS)
+    for some in (present.iloc[:100], present):
+        formats = [each for each in formats if _to_dates(some, each).notna().all()]
     if formats:
         return _date(name, present, formats[0], flag, ambiguous=len(formats) > 1)
     return _category(name, present)
@@ -211,8 +213,7 @@ def _to_numbers(column: pd.Series[Any]) -> Floats:
     numbers = pd.to_numeric(clean(column), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     # Beyond the largest float32 a number would become infinite.
     limit = float(np.finfo(np.float32).max)
-    numbers = np.where(np.abs(numbers) <= limit, numbers, np.nan)
-    return np.asarray(numbers, np.float64)
+    return np.asarray(np.where(np.abs(numbers) <= limit, numbers, np.nan), np.float64)
 
 
 def _to_booleans(column: pd.Series[Any]) -> Floats:
@@ -231,5 +232,8 @@ def _to_dates(column: pd.Series[Any], form: str | None) -> pd.Series[Any]:
 
 def _date_parts(dates: pd.Series[Any], parts: tuple[str, ...]) -> Floats:
     days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    found = [days if part == "days" else getattr(dates.dt, part) for part in parts]
+    named = {"weekday": "day_of_week"}
+    found = [
+        days if part == "days" else getattr(dates.dt, named.get(part, part)) for part in parts
+    ]
     return np.column_stack([part.to_numpy(np.float64, na_value=np.nan) for part in found])

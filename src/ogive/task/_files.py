@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,7 +52,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise TaskError(
             f"A table must be readable as {suffix} (UTF-8, one header, as many cells in each "
-            f"row), but {path} is not: {error}. Correct the file or write it again."
+            f"row), but {path} is not: {str(error).rstrip('.')}. Correct the file or write it again."
         ) from error
     frame.columns = pd.Index([str(name) for name in frame.columns])
     if frame.empty:
@@ -71,13 +72,14 @@ def read_archive(path: Path) -> dict[str, npt.NDArray[Any]]:
         TaskError: It is damaged, or holds Python objects.
     """
     try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is no archive, or was cut short")
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = "it holds Python objects" if "pickle" in str(error) else str(error).rstrip(".")
         raise TaskError(
-            f"An .npz must be an archive of plain arrays, but {path} cannot be read: {error}. "
+            f"An .npz must be an archive of plain arrays, but {path} cannot be read: {reason}. "
             "Write it again with numpy.savez."
         ) from error
 

@@ -128,7 +128,9 @@ def _from_classes(path: Path, name: str) -> Source:
     )
     items = [file for found in files.values() for file in found]
     targets = [label for label, found in files.items() for _ in found]
-    return Source("images", name, items, pd.Series(targets, name="class"), notes=notes)
+    # Categories, because a folder's name is a name even where it looks like a number.
+    column = pd.Series(targets, name="class", dtype="category")
+    return Source("images", name, items, column, notes=notes)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -242,6 +242,9 @@ class Division:
 
 
 def _distinct(keys: npt.NDArray[np.uint64]) -> tuple[Indices, Indices]:
-    """The first row of each distinct key, and for each row the place of its key among them."""
+    """The first row of each distinct key, ascending, and for each row its key's place among them."""
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    return first, group
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order], place[group]

@@ -298,7 +298,7 @@ def _called(values: Sequence[str], names: Sequence[str] | None) -> tuple[str, ..
 
 
 def _check_present(column: pd.Series[Any]) -> None:
-    missing = np.flatnonzero(column.isna())
+    missing = np.flatnonzero(clean(column).isna())
     if len(missing):
         rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise TaskError(
@@ -320,6 +320,8 @@ def _as_numbers(column: pd.Series[Any]) -> pd.Series[Any] | None:
 def _as_text(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
     """What stands for the class of each row; a whole number has no decimals."""
     numbers = _as_numbers(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.astype("str").to_numpy(dtype=object)
     if numbers is not None and np.all(np.mod(numbers, 1) == 0):
         column = numbers.astype(np.int64)
     return clean(column.astype("str")).to_numpy(dtype=object)

@@ -1,0 +1,18 @@
+"""How good is an architecture: training, and what other estimators share with it."""
+
+from ogive.estimators._recipe import Recipe
+from ogive.estimators._run import Estimator, Run
+from ogive.estimators._schedule import Schedule
+from ogive.estimators._train import Training, device_of, predict, step_seconds, train
+
+__all__ = [
+    "Estimator",
+    "Recipe",
+    "Run",
+    "Schedule",
+    "Training",
+    "device_of",
+    "predict",
+    "step_seconds",
+    "train",
+]

@@ -1,0 +1,53 @@
+"""How an estimator is asked: once for each trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ogive.space import Architecture
+
+__all__ = ["Estimator", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a trial may use, and where it may write.
+
+    Attributes:
+        number: The trial's number.
+        fidelity: The share of the full training, in (0, 1].
+        seed: Of every draw of the trial; the same for one architecture at all fidelities.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        threads: What torch may use on the CPU.
+        folder: Where the trial keeps its files, if anywhere.
+        parent: The folder of the trial that this one goes on from.
+        deadline: Seconds that it may take.
+    """
+
+    number: int = 0
+    fidelity: float = 1.0
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    folder: Path | None = None
+    parent: Path | None = None
+    deadline: float | None = None
+
+    def report(self, step: float, metrics: Mapping[str, float]) -> None:
+        """Notes metrics on the way, for the live view and the learning curve.
+
+        Args:
+            step: How far the trial is; epochs for a training.
+            metrics: What was measured there.
+        """
+        if self.folder is not None:
+            # One write a line: a reader sees whole lines, and a crash keeps what was written.
+            with (self.folder / "curve.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+
+Estimator = Callable[[Architecture, Run], Mapping[str, float]]
+"""How good is an architecture? Returns metrics by name."""

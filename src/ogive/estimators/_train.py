@@ -1,0 +1,538 @@
+"""Training one network: a pure function of the network, the data, the recipe and the run."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ContextManager, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ogive import nn as readings
+from ogive.errors import TrialFailed
+from ogive.estimators._augment import augment, background, mixup
+from ogive.estimators._recipe import Recipe
+from ogive.estimators._run import Run
+from ogive.estimators._schedule import Schedule
+from ogive.nn import Chooser, NetworkFunction
+from ogive.space import Architecture
+from ogive.task import Split, Task
+
+__all__ = ["FitOn", "Precision", "Training", "device_of", "predict", "step_seconds", "train"]
+
+FitOn = Literal["train", "all"]
+Precision = Literal["fp32", "bf16"]
+
+_IN_MEMORY = 512 << 20
+"""Bytes of normalised training data that are kept as one tensor; more is read by the batch."""
+
+_EVALUATION_BATCH = 512
+
+_NO_PROGRESS = 0.5
+"""The share of a training after which it must be better than predicting a constant."""
+
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError)
+"""What reading a checkpoint that is missing, cut off or of another network raises."""
+
+
+def device_of(name: str) -> torch.device:
+    """Returns the device of a name; ``auto`` is CUDA, else Apple's MPS, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def predict(
+    module: nn.Module,
+    task: Task,
+    split: Split,
+    *,
+    device: str | torch.device = "auto",
+    precision: Precision = "fp32",
+) -> npt.NDArray[np.float32]:
+    """Returns the finished outputs of a network, without its preprocessing, on a split.
+
+    Returns:
+        ``(n, outputs)``: probabilities, or values in the target's units.
+    """
+    where = device_of(device) if isinstance(device, str) else device
+    outputs = _outputs(module.to(where).eval(), task, split, where, precision)
+    finished: npt.NDArray[np.float32] = task.finisher().to(where)(outputs).cpu().numpy()
+    return finished
+
+
+def train(
+    network: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    run: Run,
+    *,
+    fit_on: FitOn = "train",
+    precision: Precision = "fp32",
+) -> dict[str, float]:
+    """Trains a network in place, to the weights that are evaluated.
+
+    With ``run.folder`` it leaves behind ``model.safetensors`` (those weights), ``checkpoint.pt``
+    (the state at the start of the decay, from which a longer training goes on) and
+    ``validation.npy`` (the finished outputs on the validation split).
+
+    A longer training that goes on from ``run.parent`` ends, bit for bit, where the same training
+    from scratch would (with a trapezoid and on one device): each step draws from the run's seed
+    and its own number only. ``run.deadline`` is the one place where time enters the result: a
+    training that is too slow for it moves through its schedule by time.
+
+    Args:
+        network: Fresh, as the seed initialised it.
+        task: Gives data, loss and metrics.
+        recipe: Says how.
+        run: Says for how long, from which seed and where.
+        fit_on: ``all`` trains on the validation split too, and measures nothing.
+        precision: ``bf16`` computes under autocast in channels-last layout.
+
+    Returns:
+        The metrics on the validation split, ``loss``, ``epochs`` trained in this run, and
+        ``train_seconds``.
+
+    Raises:
+        TrialFailed: If the loss is not a number, or no better than a constant prediction half-way.
+    """
+    return _Trainer(network, task, recipe, run, fit_on, precision).fit()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        recipe: Recipe,
+        run: Run,
+        fit_on: FitOn,
+        precision: Precision,
+    ) -> None:
+        self._begun = time.monotonic()
+        self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
+        self._device = device_of(run.device)
+        self._network = network.to(self._device)
+        if precision == "bf16" and task.kind == "images":
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._validated = fit_on == "train"
+        split = task.train if self._validated else task.train + task.validation
+        self._data = _Data(split, task, self._device)
+        self._batch = min(recipe.batch_size, len(split))
+        self._steps = len(split) // self._batch  # The rest of an epoch's shuffle is left out.
+        epochs = recipe.epochs
+        self._schedule = Schedule(
+            recipe,
+            total=max(1, round(epochs * run.fidelity * self._steps)),
+            full=max(1, round(epochs * self._steps)),
+        )
+        self._optimizer = _optimizer(self._network, recipe, self._device)
+        self._average = (
+            _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
+        )
+        self._step = 0
+        self._order: tuple[int, Tensor] | None = None
+        self._validation_seconds = 0.0
+        self._best: tuple[float, int, dict[str, Tensor]] | None = None
+
+    # The whole of it
+
+    def fit(self) -> dict[str, float]:
+        self._go_on_from_parent()
+        first, saved = self._step, False
+        origin = self._schedule.progress(first)
+        metrics: dict[str, float] = {}
+        while self._schedule.progress(self._step, self._elapsed(origin)) < 1:
+            elapsed = self._elapsed(origin)
+            if not saved and self._schedule.decaying(self._step, elapsed):
+                self._save_checkpoint()
+                saved = True
+            self.step(self._schedule.factor(self._step, elapsed))
+            ended = self._step % self._steps == 0
+            if ended and self._validated and self._step < self._schedule.total:
+                metrics = self._validate()
+                self._check_progress(metrics, elapsed)
+                if self._out_of_patience(metrics):
+                    break
+        if not saved:
+            self._save_checkpoint()
+        if self._validated and (not metrics or self._step % self._steps):
+            metrics = self._validate()
+            self._out_of_patience(metrics)
+        metrics = self._settle(metrics)
+        return {
+            **metrics,
+            "epochs": (self._step - first) / self._steps,
+            "train_seconds": time.monotonic() - self._begun,
+        }
+
+    def step(self, factor: float) -> None:
+        """One step of the optimizer, drawing from the seed and the step's number only."""
+        seed = [self._run.seed, self._step]
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(rng.integers(1 << 62)))  # For dropout; the caller forked it.
+        inputs, targets = self._data.take(self._rows())
+        self._network.train()
+        if self._task.kind == "images":
+            inputs = augment(inputs, self._recipe, rng, self._data.blank)
+        if self._recipe.mixup:
+            inputs, targets = mixup(inputs, self._soft(targets), self._recipe.mixup, rng)
+        with _autocast(self._device, self._precision):
+            outputs = self._network(_laid_out(inputs, self._precision))
+        loss = self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
+        if not math.isfinite(loss.item()):
+            raise TrialFailed(
+                f"The loss must be finite, but was {loss.item()} in epoch "
+                f"{self._step / self._steps:.1f} (step {self._step}). A lower learning rate than "
+                f"{self._recipe.lr} or gradient clipping may help."
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.lr * factor
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update(self._network, self._step)
+        self._step += 1
+
+    def _rows(self) -> Tensor:
+        epoch, place = divmod(self._step, self._steps)
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng([self._run.seed, epoch, 1])
+            self._order = epoch, torch.from_numpy(rng.permutation(len(self._data)))
+        return self._order[1][place * self._batch : (place + 1) * self._batch]
+
+    def _soft(self, targets: Tensor) -> Tensor:
+        if self._task.problem == "regression":
+            return targets
+        return nn.functional.one_hot(targets, self._task.outputs).float()
+
+    def _elapsed(self, origin: float) -> float:
+        """How far time has moved through the schedule; what lay behind at the start stays so."""
+        if self._run.deadline is None:
+            return 0.0
+        # The last validation and the writing must fit in, too.
+        usable = max(1e-3, 0.97 * self._run.deadline - 1.5 * self._validation_seconds)
+        share = min(1.0, (time.monotonic() - self._begun) / usable)
+        return origin + (1 - origin) * share
+
+    # Measuring
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        return self._network if self._average is None else self._average.module
+
+    def _validate(self) -> dict[str, float]:
+        begun = time.monotonic()
+        task, split = self._task, self._task.validation
+        outputs = _outputs(self._evaluated.eval(), task, split, self._device, self._precision)
+        if not bool(torch.isfinite(outputs).all()):
+            raise TrialFailed(
+                "The outputs must be finite, but some on the validation split are not after "
+                f"epoch {self._step / self._steps:.1f}."
+            )
+        targets = split.take()[1].to(self._device)
+        finished = task.finisher().to(self._device)(outputs).cpu().numpy()
+        metrics = {
+            **task.score(finished, np.asarray(split.targets)),
+            "loss": float(task.loss(outputs, targets)),
+        }
+        self._run.report(self._step / self._steps, metrics)
+        self._finished = finished
+        self._validation_seconds = time.monotonic() - begun
+        return metrics
+
+    def _check_progress(self, metrics: Mapping[str, float], elapsed: float) -> None:
+        if self._schedule.progress(self._step, elapsed) < _NO_PROGRESS:
+            return
+        constant = _constant(self._task)
+        metric = self._task.metric
+        if metrics["loss"] >= constant["loss"] and metrics[metric] <= constant[metric]:
+            raise TrialFailed(
+                f"A network must do better than a constant prediction by half of its training, "
+                f"but after epoch {self._step / self._steps:.1f} its {metric} is "
+                f"{metrics[metric]:.4g} and the constant's {constant[metric]:.4g}."
+            )
+
+    def _out_of_patience(self, metrics: Mapping[str, float]) -> bool:
+        """Keeps the best epoch's weights; says whether it is long ago."""
+        if self._recipe.patience is None:
+            return False
+        epoch = round(self._step / self._steps)
+        if self._best is None or metrics["loss"] < self._best[0]:
+            weights = {k: v.detach().clone() for k, v in self._evaluated.state_dict().items()}
+            self._best = metrics["loss"], epoch, weights
+        return epoch - self._best[1] >= self._recipe.patience
+
+    def _settle(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Leaves the network with the weights that count, and writes them down."""
+        if self._best is not None:
+            self._evaluated.load_state_dict(self._best[2])
+            metrics = {**self._validate(), "best_epoch": float(self._best[1])}
+        if self._average is not None:
+            self._network.load_state_dict(self._average.module.state_dict())
+        if self._run.folder is not None:
+            weights = {
+                name: value.detach().cpu().contiguous().clone()
+                for name, value in self._network.state_dict().items()
+            }
+            _write(self._run.folder / "model.safetensors", lambda path: save_file(weights, path))
+            if self._validated:
+                finished = self._finished
+                _write(self._run.folder / "validation.npy", lambda path: _save(path, finished))
+        return metrics
+
+    # Checkpoints
+
+    def _save_checkpoint(self) -> None:
+        if self._run.folder is None or self._recipe.schedule == "cosine":
+            return
+        state = {
+            "epoch": self._step / self._steps,
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
+        }
+        _write(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
+
+    def _go_on_from_parent(self) -> None:
+        if self._run.parent is None or self._recipe.schedule == "cosine":
+            return
+        fresh = copy.deepcopy(self._network.state_dict())
+        try:
+            path = self._run.parent / "checkpoint.pt"
+            state = torch.load(path, map_location=self._device, weights_only=True)
+            self._network.load_state_dict(state["network"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            if self._average is not None:
+                self._average.module.load_state_dict(state["average"])
+            step = round(state["epoch"] * self._steps)
+        except _DAMAGED:
+            # From scratch, then: the same result, only later.
+            self._network.load_state_dict(fresh)
+            self._optimizer = _optimizer(self._network, self._recipe, self._device)
+            return
+        self._step = min(step, self._schedule.total - 1)
+
+
+class _Data:
+    """A split on the device: as one normalised tensor where it is small, else by the batch."""
+
+    def __init__(self, split: Split, task: Task, device: torch.device) -> None:
+        self._split, self._device = split, device
+        self._normalizer = task.normalizer().to(device).eval()
+        self._held: tuple[Tensor, Tensor] | None = None
+        if 4 * math.prod(split.inputs.shape) <= _IN_MEMORY:
+            raw, targets = split.take()
+            with torch.no_grad():
+                parts = [self._normalizer(part.to(device)) for part in raw.split(4096)]
+            self._held = torch.cat(parts), targets.to(device)
+        self.blank = torch.zeros(())
+        if task.kind == "images":
+            some = self.take(torch.arange(min(512, len(split))))[0]
+            self.blank = background(some)
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised inputs ``(b, *shape)`` and targets ``(b,)``."""
+        if self._held is not None:
+            rows = rows.to(self._device)
+            return self._held[0][rows], self._held[1][rows]
+        raw, targets = self._split.take(rows)
+        with torch.no_grad():
+            return self._normalizer(raw.to(self._device)), targets.to(self._device)
+
+
+class _Average:
+    """An exponential moving average of weights and buffers.
+
+    Args:
+        network: What is averaged.
+        horizon: Steps after which a weight's share has fallen to 1/e.
+    """
+
+    def __init__(self, network: nn.Module, horizon: float) -> None:
+        self.module = copy.deepcopy(network)
+        self._keep = math.exp(-1 / max(1e-9, horizon))
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        # Less inert at first, so that the initial weights are soon forgotten.
+        share = 1 - min(self._keep, (1 + step) / (10 + step))
+        pairs = zip(
+            self.module.state_dict().values(), network.state_dict().values(), strict=True
+        )
+        for mine, new in pairs:
+            if mine.is_floating_point():
+                mine.lerp_(new, share)
+            else:
+                mine.copy_(new)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    # Biases and the scales of normalisations are one-dimensional; decay is not for them.
+    decayed = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
+    free = [p for p in network.parameters() if p.requires_grad and p.dim() <= 1]
+    groups = [{"params": free, "weight_decay": 0.0}]
+    if recipe.optimizer == "adamw":
+        groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=device.type in ("cpu", "cuda"))
+    groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def _autocast(device: torch.device, precision: Precision) -> ContextManager[object]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _laid_out(inputs: Tensor, precision: Precision) -> Tensor:
+    if precision == "bf16" and inputs.dim() == 4:
+        return inputs.contiguous(memory_format=torch.channels_last)
+    return inputs
+
+
+@torch.no_grad()
+def _outputs(
+    module: nn.Module, task: Task, split: Split, device: torch.device, precision: Precision
+) -> Tensor:
+    """Raw outputs ``(n, outputs)`` in fp32."""
+    normalizer = task.normalizer().to(device).eval()
+    found = []
+    for raw, _ in split.batches(_EVALUATION_BATCH):
+        with _autocast(device, precision):
+            found.append(module(_laid_out(normalizer(raw.to(device)), precision)).float())
+    return torch.cat(found)
+
+
+def _constant(task: Task) -> dict[str, float]:
+    """What predicting the training split's class shares, or its mean, scores on validation."""
+    split = task.validation
+    targets = np.asarray(split.targets)
+    known = np.asarray(task.train.targets)
+    if task.problem == "classification":
+        shares = np.bincount(known, minlength=task.outputs) / len(known)
+        finished = np.tile(shares, (len(targets), 1))
+        seen = shares[targets]
+        loss = float(-np.log(np.maximum(seen, 1e-12)).mean())
+    else:
+        finished = np.full((len(targets), 1), known.mean())
+        loss = float(((targets - known.mean()) ** 2).mean() / max(1e-12, known.var()))
+    return {**task.score(finished, targets), "loss": loss}
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    write(part)
+    os.replace(part, path)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The estimator that trains: how good is a network after so many epochs?
+
+    Attributes:
+        network: The network function.
+        task: What networks are for.
+        recipe: How they are trained, or a function that chooses it.
+        epochs: The length of a full training; the recipe's own if not given.
+        fit_on: ``train``, or ``all`` for train + validation.
+        precision: What it computes in.
+    """
+
+    network: NetworkFunction
+    task: Task
+    recipe: Recipe | Callable[[Chooser], Recipe]
+    epochs: float | None = None
+    fit_on: FitOn = "train"
+    precision: Precision = "fp32"
+
+    def __call__(self, architecture: Architecture, run: Run) -> dict[str, float]:
+        """Builds the network from the run's seed, trains it, and returns its metrics."""
+        recipe = self.recipe
+        if not isinstance(recipe, Recipe):
+            recipe = readings.decide(recipe, architecture)
+        if self.epochs is not None:
+            recipe = recipe.replace(epochs=self.epochs)
+        with _threads(run.threads), torch.random.fork_rng(_cuda()):
+            torch.manual_seed(run.seed)
+            network = readings.build(self.network, self.task, architecture)
+            return train(
+                network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision
+            )
+
+
+def _cuda() -> list[int]:
+    return list(range(torch.cuda.device_count()))
+
+
+def step_seconds(
+    network: NetworkFunction,
+    task: Task,
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    threads: int = 1,
+    precision: Precision = "fp32",
+    steps: int = 8,
+    seconds: float = 2.0,
+) -> float:
+    """Measures the median seconds of a training step in this process.
+
+    Args:
+        network: The network function.
+        task: Gives the data.
+        architecture: What to build.
+        recipe: Gives batch size, optimizer and augmentation.
+        threads: What torch may use.
+        precision: What to compute in.
+        steps: How many steps, after two to warm up.
+        seconds: Stop measuring after so long.
+    """
+    with _threads(threads), torch.random.fork_rng(_cuda()):
+        module = readings.build(network, task, architecture)
+        trainer = _Trainer(module, task, recipe, Run(), "train", precision)
+        times: list[float] = []
+        end = time.monotonic() + seconds
+        for count in range(steps + 2):
+            begun = time.perf_counter()
+            trainer.step(1e-3)
+            if count >= 2:
+                times.append(time.perf_counter() - begun)
+            if times and time.monotonic() > end:
+                break
+    return float(np.median(times))

@@ -1,0 +1,64 @@
+"""What does a network cost: counted on the meta device, or measured on this machine.
+
+A cost is one line of :data:`COSTS`: a function of the network, its task and the batch size of
+training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from torch import nn
+
+from ogive.errors import SettingError, did_you_mean
+from ogive.hardware._latency import Latency, measure_latency
+from ogive.hardware._static import macs, memory_mb, params, size_mb
+from ogive.task import Task
+
+__all__ = [
+    "CHEAP",
+    "COSTS",
+    "Cost",
+    "Latency",
+    "costs",
+    "macs",
+    "measure_latency",
+    "memory_mb",
+    "params",
+    "size_mb",
+]
+
+Cost = Callable[[nn.Module, Task, int], float]
+
+COSTS: Mapping[str, Cost] = {
+    "params": lambda network, task, batch_size: params(network),
+    "size_mb": lambda network, task, batch_size: size_mb(network),
+    "macs": lambda network, task, batch_size: macs(network, task),
+    "memory_mb": memory_mb,
+    "latency_ms": lambda network, task, batch_size: measure_latency(network, task).median_ms,
+}
+
+CHEAP = frozenset({"params", "size_mb", "macs", "memory_mb"})
+"""Costs that a network on the meta device is enough for, and that take milliseconds."""
+
+
+def costs(
+    network: nn.Module, task: Task, names: Iterable[str] = COSTS, *, batch_size: int = 128
+) -> dict[str, float]:
+    """Measures costs of a network.
+
+    Args:
+        network: On the meta device if only cheap costs are asked, else on the CPU.
+        task: Gives the input.
+        names: Keys of :data:`COSTS`.
+        batch_size: Of training, for ``memory_mb``.
+
+    Raises:
+        SettingError: If a name is no cost.
+    """
+    found = {}
+    for name in names:
+        if name not in COSTS:
+            raise SettingError(f"{name!r} is no cost.{did_you_mean(name, COSTS)}")
+        found[name] = COSTS[name](network, task, batch_size)
+    return found

@@ -1,0 +1,25 @@
+"""What has happened: an append-only log of events, and the only state that a search has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ogive.journal._base import PATIENCE, Event, Journal
+from ogive.journal._memory import MemoryJournal
+from ogive.journal._sql import SQLJournal
+
+__all__ = ["PATIENCE", "Event", "Journal", "MemoryJournal", "SQLJournal", "open_journal"]
+
+
+def open_journal(journal: str | Path | Journal | None = None) -> Journal:
+    """Returns the journal that ``journal`` names.
+
+    Args:
+        journal: A file or an SQLAlchemy URL (:class:`SQLJournal`), a journal as it is, or None
+            for one in memory.
+    """
+    if journal is None:
+        return MemoryJournal()
+    if isinstance(journal, Journal):
+        return journal
+    return SQLJournal(journal)

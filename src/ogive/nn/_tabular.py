@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import NormalDist
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.errors import SettingError, did_you_mean
-from ogive.nn._blocks import Residual, linear, nonlinearity
+from ogive.nn._blocks import Residual, linear, nonlinearity, uniform_
 
 __all__ = [
     "NORMALISATIONS",
@@ -70,7 +70,7 @@ class ColumnLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(columns, in_features, out_features))
         self.bias = nn.Parameter(torch.zeros(columns, out_features))
-        nn.init.normal_(self.weight, std=(2.0 / in_features) ** 0.5)
+        uniform_(self.weight, 2.0 / in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         # One product a column: (columns, batch, in) @ (columns, in, out).
@@ -93,28 +93,26 @@ class PiecewiseLinearEmbedding(nn.Module):
 
     def __init__(self, columns: int, bins: int = 8, width: int = 8) -> None:
         super().__init__()
-        normal = NormalDist()
+        quantile = NormalDist().inv_cdf
         # Inner edges at t / bins; the outer two at half a bin's share, as the normal has no end.
         shares = [0.5 / bins, *(t / bins for t in range(1, bins)), 1.0 - 0.5 / bins]
-        edges = torch.tensor([normal.inv_cdf(share) for share in shares])
-        self.register_buffer("start", edges[:-1].clone())
-        self.register_buffer("inverse_length", 1.0 / (edges[1:] - edges[:-1]))
-        low, high = torch.zeros(bins), torch.ones(bins)
-        low[0], high[-1] = -math.inf, math.inf
-        self.register_buffer("low", low)
-        self.register_buffer("high", high)
+        edges = [quantile(share) for share in shares]
+        self.register_buffer("start", torch.tensor(edges[:-1]))
+        self.register_buffer("length", torch.tensor([b - a for a, b in pairwise(edges)]))
+        self.register_buffer("low", torch.tensor([-math.inf, *[0.0] * (bins - 1)]))
+        self.register_buffer("high", torch.tensor([*[1.0] * (bins - 1), math.inf]))
         self.linear = ColumnLinear(columns, bins, width)
         self.activation = nonlinearity("relu")
 
     start: Tensor
-    inverse_length: Tensor
+    length: Tensor
     low: Tensor
     high: Tensor
 
     def encode(self, x: Tensor) -> Tensor:
         """Returns the encoding, eq. 1 of the paper: ``(batch, columns)`` to
         ``(batch, columns, bins)``."""
-        share = (x.unsqueeze(-1) - self.start) * self.inverse_length
+        share = (x.unsqueeze(-1) - self.start) / self.length
         return torch.minimum(torch.maximum(share, self.low), self.high)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,7 +138,7 @@ class PeriodicEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(torch.empty(columns, frequencies))
-        nn.init.normal_(self.frequencies, std=scale)
+        nn.init.trunc_normal_(self.frequencies, std=scale, a=-3 * scale, b=3 * scale)
         self.linear = ColumnLinear(columns, frequencies * 2, width)
         self.activation = nonlinearity("relu")
 
@@ -168,8 +166,10 @@ class CategoryEmbedding(nn.Module):
         # One table for all columns: one look-up instead of one a column.
         first_rows = list(accumulate(cardinalities, initial=0))
         self.register_buffer("first_row", torch.tensor(first_rows[:-1]))
-        self.table = nn.Embedding(first_rows[-1], width)
-        nn.init.normal_(self.table.weight, std=width**-0.5)
+        self.table = nn.Embedding(
+            first_rows[-1], width, _weight=torch.empty(first_rows[-1], width)
+        )
+        uniform_(self.table.weight, 1.0)
 
     first_row: Tensor
 

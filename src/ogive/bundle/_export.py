@@ -1,0 +1,252 @@
+"""A trained network in every form, each loaded afresh and scored before it is handed over."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ogive.bundle._card import card_text
+from ogive.errors import BundleError
+from ogive.space import Architecture
+from ogive.task import Task
+
+__all__ = ["TOLERANCE", "deployed", "write"]
+
+TOLERANCE = 1e-3
+"""How far outputs may differ, relative to the largest output (1 for probabilities)."""
+
+_SCRIPTS = files("ogive.bundle") / "scripts"
+_PATIENCE = 180.0
+"""Seconds that a verifying process may take."""
+
+Array = npt.NDArray[Any]
+
+
+def deployed(task: Task, network: nn.Module) -> nn.Module:
+    """Returns a network as it is exported: raw inputs in, probabilities or values out."""
+    return nn.Sequential(task.normalizer(), network, task.finisher()).eval()
+
+
+def write(
+    folder: str | Path,
+    network: nn.Module,
+    task: Task,
+    architecture: Architecture,
+    card: Mapping[str, Any],
+    *,
+    samples: int = 64,
+) -> dict[str, Any]:
+    """Exports a trained network and verifies every form before anything stands at ``folder``.
+
+    A bundle that stands there already is replaced only by one that is verified.
+
+    Args:
+        folder: Where the bundle goes.
+        network: Trained, without preprocessing, on the CPU.
+        task: Gives preprocessing, labels and real samples of the validation split.
+        architecture: Of the network.
+        card: What is known of the network, as JSON.
+        samples: How many rows each form is scored on.
+
+    Returns:
+        For each form the largest difference, whether the labels agree, and the tolerance.
+
+    Raises:
+        BundleError: If a form cannot be exported, loaded, or does not agree with the network.
+    """
+    final = Path(folder).absolute()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        verification = _written(part, network, task, architecture, card, samples)
+        _replace(part, final)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return verification
+
+
+def _written(
+    folder: Path,
+    network: nn.Module,
+    task: Task,
+    architecture: Architecture,
+    card: Mapping[str, Any],
+    samples: int,
+) -> dict[str, Any]:
+    module = deployed(task, network.cpu())
+    raw = task.validation.take(slice(0, samples))[0]
+    with torch.no_grad():
+        expected = module(raw).numpy()
+    weights = {name: value.contiguous().clone() for name, value in network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    _export(module, raw, folder)
+    _dump(folder / "architecture.json", architecture.to_json())
+    _dump(folder / "preprocessing.json", task.preprocessing())
+    shutil.copyfile(str(_SCRIPTS / f"predict_{task.kind}.py"), folder / "predict.py")
+    verification = _verified(folder, raw.numpy(), expected, bool(task.labels))
+    whole = {**card, "architecture": architecture.to_json(), "verification": verification}
+    _dump(folder / "card.json", whole)
+    (folder / "README.md").write_text(card_text(whole), encoding="utf-8")
+    return verification
+
+
+def _export(module: nn.Module, raw: torch.Tensor, folder: Path) -> None:
+    batch = torch.export.Dim("batch", min=1, max=1 << 20)
+    try:
+        with _quiet():
+            program = torch.export.export(
+                module, (raw[:2].clone(),), dynamic_shapes=({0: batch},), strict=False
+            )
+            torch.export.save(program, folder / "model.pt2")
+            exported = torch.onnx.export(
+                program, input_names=["input"], output_names=["output"], dynamo=True, verbose=False
+            )
+            assert exported is not None
+            exported.save(folder / "model.onnx", external_data=False)
+    except Exception as error:  # The exporters raise dozens of kinds.
+        raise BundleError(
+            f"A network must be exportable by torch.export, but {type(error).__name__}: "
+            f"{str(error).splitlines()[0]} Python branches on values of tensors are the usual "
+            "cause: use torch.where."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporters' progress to themselves; their errors still come out."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+# Verification
+
+
+def _verified(folder: Path, raw: Array, expected: Array, labelled: bool) -> dict[str, Any]:
+    """Scores each form in a process of its own, side by side."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = {name: Path(scratch) / f"{name}.npy" for name in ("onnx", "pt2", "safetensors")}
+        np.save(Path(scratch) / "raw.npy", raw)
+        common = [str(folder), str(Path(scratch) / "raw.npy")]
+        running = {
+            "onnx": _start("verify_onnx.py", [*common, str(paths["onnx"])]),
+            "torch": _start(
+                "verify_torch.py", [*common, str(paths["pt2"]), str(paths["safetensors"])]
+            ),
+        }
+        for name, process in running.items():
+            _finish(name, process)
+        compared = {
+            name: _compared(name, np.load(path), expected, labelled)
+            for name, path in paths.items()
+        }
+    return {
+        **compared,
+        "samples": len(raw),
+        "tolerance": TOLERANCE,
+        "seconds": round(time.monotonic() - begun, 2),
+    }
+
+
+def _start(script: str, arguments: list[str]) -> subprocess.Popen[str]:
+    # -I: isolated from the environment and the working directory, as on another machine.
+    return subprocess.Popen(
+        [sys.executable, "-I", "-W", "ignore", str(_SCRIPTS / script), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(name: str, process: subprocess.Popen[str]) -> None:
+    try:
+        _, said = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise BundleError(
+            f"An exported network must load within {_PATIENCE:.0f} s, but the {name} form did not."
+        ) from None
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode:
+        last = said.strip().splitlines()[-1] if said.strip() else f"exit code {process.returncode}"
+        raise BundleError(
+            f"An exported network must load in a fresh process, but the {name} form did not: {last}"
+        )
+
+
+def _compared(name: str, found: Array, expected: Array, labelled: bool) -> dict[str, Any]:
+    scale = max(1.0, float(np.abs(expected).max()))
+    difference = float(np.abs(found - expected).max()) / scale
+    same = not labelled or _same_labels(found, expected)
+    if not difference <= TOLERANCE or not same:
+        raise BundleError(
+            f"An exported network must agree with the trained one within {TOLERANCE:g}, but the "
+            f"{name} form differs by {difference:.3g}{'' if same else ' and in its labels'}. "
+            "A branch of Python on values, or a layer that behaves otherwise when exported, is "
+            "the usual cause."
+        )
+    return {"difference": difference, "labels_agree": same}
+
+
+def _same_labels(found: Array, expected: Array) -> bool:
+    """Whether the best class is the same, but for ties within the tolerance."""
+    best = found.argmax(axis=1)
+    rows = np.arange(len(best))
+    return bool((expected.max(axis=1) - expected[rows, best] <= TOLERANCE).all())
+
+
+def _replace(part: Path, final: Path) -> None:
+    os.chmod(part, 0o755)
+    if final.exists():
+        older = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        os.replace(final, older / "bundle")
+        os.replace(part, final)
+        shutil.rmtree(older, ignore_errors=True)
+    else:
+        os.replace(part, final)
+
+
+def _dump(path: Path, data: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(_finite(dict(data)), indent=1), encoding="utf-8")
+
+
+def _finite(data: Any) -> Any:
+    """The same with ``null`` for numbers that JSON cannot say."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data

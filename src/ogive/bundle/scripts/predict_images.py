@@ -1,0 +1,34 @@
+"""Predicts with onnxruntime, numpy and Pillow alone: python predict.py IMAGE ..."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+HERE = Path(__file__).parent
+SPEC = json.loads((HERE / "preprocessing.json").read_text())
+SESSION = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def read(path):
+    wanted = SPEC["inputs"]
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, wanted["background"])
+        image = Image.alpha_composite(white, image)
+    image = image.convert("L" if wanted["channels"] == 1 else "RGB")
+    size = wanted["width"], wanted["height"]
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size[1], size[0], -1).transpose(2, 0, 1)
+
+
+for name in sys.argv[1:]:
+    row = SESSION.run(None, {"input": read(name)[None]})[0][0]
+    print(name, SPEC["labels"][row.argmax()] if SPEC["labels"] else row[0])

@@ -413,7 +413,8 @@ def _statistics(images: Any, step: int) -> tuple[npt.NDArray[np.float64], npt.ND
     index = np.arange(0, len(images), step)
     channels = images.shape[1]
     counts = np.zeros((channels, 256))
-    for part in chunks(np.broadcast_to(np.uint8(0), (len(index), *images.shape[1:]))):
+    whole = np.broadcast_to(np.uint8(0), (len(index), *images.shape[1:]))
+    for part in chunks(whole, 1 << 20):  # Small, because bincount makes eight bytes of one.
         rows = images[index[part]]
         for channel in range(channels):
             counts[channel] += np.bincount(rows[:, channel].ravel(), minlength=256)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ogive.errors import TaskError
 
-__all__ = ["Kept", "Progress", "Stored", "digest_rows", "keep", "keep_array", "recall"]
+__all__ = ["BY_VALUE", "Kept", "Progress", "Stored", "chunks", "digest_rows", "keep", "keep_array", "recall"]
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -58,7 +58,7 @@ class Stored:
         """
         try:
             return cls(np.load(path, mmap_mode="r"), path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise TaskError(
                 f"The cached data must stay where it was written, but {path} cannot be read "
                 f"({error}). Load the data again to write it anew."
@@ -159,10 +159,10 @@ def keep_array(array: Array, cache: Path | None) -> Stored:
     return kept.stored
 
 
-def chunks(array: Array) -> Iterator[slice]:
-    """Slices over the rows of an array, each of a few megabytes."""
+def chunks(array: Array, size: int | None = None) -> Iterator[slice]:
+    """Slices over the rows of an array, each of about ``size`` bytes, by default a few MB."""
     rows = len(array)
-    step = max(1, _CHUNK * rows // max(array.nbytes, 1))
+    step = max(1, (size or _CHUNK) * rows // max(array.nbytes, 1))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
@@ -208,7 +208,8 @@ def _written(path: Path, whole: Array) -> Iterator[Any]:
             f"free, but writing failed ({error}). Free some space or give another folder."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # The first error says more.
+            part.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:

@@ -219,7 +219,7 @@ class ConvBlock(Residual):
 class SeparableConv(Residual):
     """A depthwise and a pointwise convolution (MobileNet, Howard et al. 2017, arXiv:1704.04861).
 
-    Args: as for :class:`ConvBlock`; the squeeze-excitation stands at the end of the branch.
+    Takes what :class:`ConvBlock` takes; the squeeze-excitation stands at the end of the branch.
     """
 
     def __init__(
@@ -253,11 +253,8 @@ class InvertedBottleneck(Residual):
     """Widen, convolve depthwise, narrow (MobileNetV2, Sandler et al. 2018, arXiv:1801.04381).
 
     The narrow output has no activation; the squeeze-excitation stands behind the depthwise
-    convolution (MobileNetV3, Howard et al. 2019, arXiv:1905.02244).
-
-    Args: as for :class:`ConvBlock`, and
-
-        expansion: How many times wider the middle is than the input.
+    convolution (MobileNetV3, Howard et al. 2019, arXiv:1905.02244). Takes what
+    :class:`ConvBlock` takes, and ``expansion``: how many times wider the middle is.
     """
 
     def __init__(
@@ -286,8 +283,9 @@ class InvertedBottleneck(Residual):
 
 
 class Head(nn.Sequential):
-    """Average over height and width, dropout, linear: ``(batch, channels, h, w)`` to
-    ``(batch, outputs)``.
+    """Average over height and width, dropout, linear layer.
+
+    Maps ``(batch, channels, height, width)`` to ``(batch, outputs)``.
 
     Args:
         in_channels: Channels that come in.

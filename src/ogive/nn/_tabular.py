@@ -34,7 +34,7 @@ __all__ = [
 
 NORMALISATIONS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
-        "none": lambda features: nn.Identity(),
+        "none": nn.Identity,  # which takes any arguments and ignores them
         "batch": nn.BatchNorm1d,
         "layer": nn.LayerNorm,
     }
@@ -57,8 +57,9 @@ def normalisation(name: str, features: int) -> nn.Module:
 
 
 class ColumnLinear(nn.Module):
-    """A linear layer of its own for each column: ``(batch, columns, in)`` to
-    ``(batch, columns, out)``.
+    """A linear layer of its own for each column.
+
+    Maps ``(batch, columns, in_features)`` to ``(batch, columns, out_features)``.
 
     Args:
         columns: How many columns.
@@ -78,10 +79,10 @@ class ColumnLinear(nn.Module):
 
 
 class PiecewiseLinearEmbedding(nn.Module):
-    """Piecewise-linear encoding, a linear layer a column, and a rectifier: PLE-LR of Gorishniy
-    et al. 2022, arXiv:2203.05556, section 3.2.
+    """Piecewise-linear encoding, a linear layer a column, and a rectifier.
 
-    ``(batch, columns)`` to ``(batch, columns * width)``. The bins' edges are quantiles of the
+    PLE-LR of Gorishniy et al. 2022, arXiv:2203.05556, section 3.2. Maps ``(batch, columns)`` to
+    ``(batch, columns * width)``. The bins' edges are quantiles of the
     standard normal distribution, which the normalised columns roughly follow; the outermost bins
     are open, so that an outlier keeps its distance.
 
@@ -110,8 +111,7 @@ class PiecewiseLinearEmbedding(nn.Module):
     high: Tensor
 
     def encode(self, x: Tensor) -> Tensor:
-        """Returns the encoding, eq. 1 of the paper: ``(batch, columns)`` to
-        ``(batch, columns, bins)``."""
+        """Returns ``(batch, columns, bins)``, eq. 1 of the paper."""
         share = (x.unsqueeze(-1) - self.start) / self.length
         return torch.minimum(torch.maximum(share, self.low), self.high)
 
@@ -121,10 +121,10 @@ class PiecewiseLinearEmbedding(nn.Module):
 
 
 class PeriodicEmbedding(nn.Module):
-    """Sines and cosines of learned frequencies, a linear layer a column, and a rectifier: PLR of
-    Gorishniy et al. 2022, arXiv:2203.05556, section 3.3.
+    """Sines and cosines of learned frequencies, a linear layer a column, and a rectifier.
 
-    ``(batch, columns)`` to ``(batch, columns * width)``.
+    PLR of Gorishniy et al. 2022, arXiv:2203.05556, section 3.3. Maps ``(batch, columns)`` to
+    ``(batch, columns * width)``.
 
     Args:
         columns: How many columns of numbers.
@@ -153,8 +153,10 @@ class PeriodicEmbedding(nn.Module):
 
 
 class CategoryEmbedding(nn.Module):
-    """A learned vector for each category: ``(batch, columns)`` of integer codes, which may stand
-    as floats, to ``(batch, columns * width)``.
+    """A learned vector for each category.
+
+    Maps ``(batch, columns)`` of integer codes, which may stand as floats, to
+    ``(batch, columns * width)``.
 
     Args:
         cardinalities: For each column, how many codes there are: 0 to cardinality - 1.
@@ -180,11 +182,10 @@ class CategoryEmbedding(nn.Module):
 
 
 class Columns(nn.Module):
-    """The sum of an embedding of the numbers and one of the categories: ``(batch, columns)`` to
-    ``(batch, features)``.
+    """The sum of an embedding of the numbers and one of the categories.
 
-    Two embeddings that each end in a linear layer and are summed are the same as both set side by
-    side before one linear layer.
+    Maps ``(batch, columns)`` to ``(batch, features)``. Two embeddings that each end in a linear
+    layer and are summed are the same as both set side by side before one linear layer.
 
     Args:
         numbers: How many of the first columns are numbers.
@@ -243,7 +244,7 @@ class NormAct(nn.Sequential):
 class LinearBlock(nn.Sequential):
     """Linear, normalisation, activation, dropout: ``(batch, in)`` to ``(batch, out)``.
 
-    Args: as for :class:`NormAct`, which follows the linear layer.
+    Takes what :class:`NormAct`, which follows the linear layer, takes.
     """
 
     def __init__(
@@ -264,12 +265,11 @@ class LinearBlock(nn.Sequential):
 
 
 class ResidualLinearBlock(Residual):
-    """Normalisation, linear, activation, dropout, linear, and the skip (Gorishniy et al. 2021,
-    arXiv:2106.11959, section 3.2): ``(batch, features)`` to the same.
+    """Normalisation, linear, activation, dropout, linear, and the skip.
 
-    Args: as for :class:`NormAct`, and
-
-        hidden: Features of the layer between.
+    The ResNet of Gorishniy et al. 2021, arXiv:2106.11959, section 3.2. Maps
+    ``(batch, features)`` to the same; ``hidden`` is the width between, the rest is as for
+    :class:`NormAct`.
     """
 
     def __init__(

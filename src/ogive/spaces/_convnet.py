@@ -1,4 +1,4 @@
-"""Networks of convolutions for images from 8×8 up."""
+"""Networks of convolutions for images from 8 x 8 pixels up."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Plan:
 
 
 def _references(task: Task) -> Iterator[Mapping[str, Any]]:
-    """Two dense 3×3 convolutions a stage, each stage twice as wide as the one before.
+    """Two dense 3 x 3 convolutions a stage, each stage twice as wide as the one before.
 
     Scaled down by the first width and, to come close to any limit, by the later growths.
     """

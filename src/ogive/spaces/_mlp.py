@@ -121,9 +121,7 @@ def _plain(choose: Chooser, width: int) -> nn.Module:
     settings = _settings(choose)
     return nn.Sequential(
         NormAct(width, **settings),
-        choose.repeat(
-            "plain.blocks", range(5), lambda _, i: LinearBlock(width, width, **settings)
-        ),
+        choose.repeat("plain.blocks", range(5), lambda *_: LinearBlock(width, width, **settings)),
     )
 
 
@@ -134,7 +132,7 @@ def _residual(choose: Chooser, width: int) -> nn.Module:
         choose.repeat(
             "residual.blocks",
             range(1, 6),
-            lambda _, i: ResidualLinearBlock(width, hidden, **settings),
+            lambda *_: ResidualLinearBlock(width, hidden, **settings),
         ),
         NormAct(width, **settings),
     )

@@ -17,7 +17,10 @@ State = Literal["running", "complete", "failed", "rejected"]
 Role = Literal["search", "finalist", "reference", "final"]
 """``search`` trials are a strategy's own; the others belong to the end of a search."""
 
-_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, float]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ class Trial:
     state: State = "running"
     role: Role = "search"
     values: tuple[float, ...] = ()
-    metrics: Mapping[str, float] = field(default=_NOTHING)
-    costs: Mapping[str, float] = field(default=_NOTHING)
+    metrics: Mapping[str, float] = field(default_factory=_nothing)
+    costs: Mapping[str, float] = field(default_factory=_nothing)
     curve: tuple[Mapping[str, float], ...] = ()
     error: str | None = None
     seconds: float = 0.0

@@ -87,12 +87,21 @@ class Recipe:
     @classmethod
     def default(cls, task: Task) -> Self:
         """Returns what serves a kind of data well, whatever the network."""
+        # A network learns little in a handful of steps: small data gets more of them an epoch.
+        batch = 2 ** round(math.log2(max(1.0, task.size("train") / 32)))
         if task.kind == "images":
             # A mirrored photograph shows the same thing; a mirrored letter or digit does not, and
             # those are grey.
             flip = task.channels > 1
-            return cls(label_smoothing=0.1, shift=0.08, rotate=10.0, zoom=0.08, flip=flip)
-        batch = max(16, min(256, 2 ** int(math.log2(max(16, task.size("train") / 30)))))
+            return cls(
+                batch_size=min(128, max(32, batch)),
+                label_smoothing=0.1,
+                shift=0.08,
+                rotate=10.0,
+                zoom=0.08,
+                flip=flip,
+            )
+        batch = min(256, max(16, batch))
         return cls(lr=2e-3, batch_size=batch, epochs=100, decay=0.3, patience=20)
 
     def replace(self, **changes: Any) -> Self:

@@ -508,8 +508,8 @@ def step_seconds(
     *,
     threads: int = 1,
     precision: Precision = "fp32",
-    steps: int = 8,
-    seconds: float = 2.0,
+    steps: int = 6,
+    seconds: float = 1.0,
 ) -> float:
     """Measures the median seconds of a training step in this process.
 

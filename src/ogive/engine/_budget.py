@@ -1,0 +1,204 @@
+"""The one budget of a search, and how it is shared out over the parts of one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ogive.errors import BudgetError, SettingError
+from ogive.estimators import Recipe
+
+__all__ = ["Budget", "Plan", "plan", "seconds_of"]
+
+_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)(?:s|utes?|onds?)?(?=\s|\d|$)", re.IGNORECASE)
+
+_HANDOVER_SHARE = 0.12
+_HANDOVER_SECONDS = 25.0
+"""What the export, its verification and the report take at most (measured: 8 to 20 s)."""
+
+_FINALS_SHARE = 0.6
+"""How much of the time the finalists and the final training may take, when they can use it."""
+
+_FINAL_LENGTH = 2.0
+"""The final training, in full trainings: it goes on from a finalist's checkpoint."""
+
+
+def seconds_of(duration: str | float) -> float:
+    """Returns the seconds of ``"30min"``, ``"1h 30min"``, ``"90s"`` or a number of seconds.
+
+    Raises:
+        SettingError: If it is none of these, or not positive.
+    """
+    seconds = _parsed(duration) if isinstance(duration, str) else float(duration)
+    if not seconds > 0 or not math.isfinite(seconds):
+        raise SettingError(
+            f"A duration is positive and reads like '90s', '30min' or '1h30min', but got "
+            f"{duration!r}."
+        )
+    return seconds
+
+
+def _parsed(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = _DURATION.findall(text)
+    if "".join(f"{n}{u}" for n, u in parts) == "" or _DURATION.sub("", text).strip():
+        return math.nan
+    if any(unit.lower() not in _UNITS for _, unit in parts):
+        return math.nan
+    return sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a whole search may use, with its finals and its report inside it.
+
+    Attributes:
+        seconds: Wall-clock time during which any process works on the search.
+        trials: Trainings of any length, those of the finals included.
+        epochs: Epochs of training in all of them.
+    """
+
+    seconds: float | None = None
+    trials: int | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("epochs", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise SettingError(f"{name} >= {least} must hold, but got {name}={value}.")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the budget is shared out, decided once and then kept by every process of the search.
+
+    Attributes:
+        epochs: The length of a full training (fidelity 1).
+        final_epochs: The length of the final training, of which a finalist's is the beginning.
+        full_seconds: What a full training of the reference takes, in measured seconds.
+        finalists: How many trials are trained in full at the end of the search.
+        reference: Whether a hand-made reference is trained beside them.
+        refit: Whether the winner is trained once more, on train + validation.
+        finals_seconds: Time kept for finalists, reference and final training.
+        handover_seconds: Time kept for export, verification and report.
+        finals_trials: Trials kept for them.
+        workers: Trials side by side.
+        threads: Threads of each.
+        precision: What trials compute in.
+    """
+
+    epochs: float
+    final_epochs: float
+    full_seconds: float
+    finalists: int
+    reference: bool
+    refit: bool
+    finals_seconds: float
+    handover_seconds: float
+    finals_trials: int
+    workers: int
+    threads: int
+    precision: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        return cls(**data)
+
+    def rounds(self, trainings: int) -> int:
+        """How many times all workers together must train to get through so many trainings."""
+        return math.ceil(trainings / self.workers)
+
+
+def plan(
+    budget: Budget,
+    *,
+    epoch_seconds: float,
+    recipe: Recipe,
+    reference: bool,
+    workers: int,
+    threads: int,
+    precision: str,
+    spent: float = 0.0,
+) -> Plan:
+    """Shares a budget out.
+
+    With a budget of time, a full training is as long as the recipe wants it, or as long as the
+    finals' share of the time allows; the search gets the rest.
+
+    Args:
+        budget: What there is.
+        epoch_seconds: What an epoch of the reference takes beside other workers' trials.
+        recipe: Says how long a training should be.
+        reference: Whether there is a hand-made reference.
+        workers: Trials side by side.
+        threads: Threads of each.
+        precision: What trials compute in.
+        spent: Seconds of the budget that are used already.
+
+    Raises:
+        BudgetError: If the time does not reach for one epoch of the finals.
+    """
+    # Where the validation split decides when to stop, there is no training without it.
+    refit = recipe.patience is None and budget.trials != 1
+    count = _finalists(budget, workers, reference, refit)
+    reference = reference and count > 0
+    refits = (1 + reference) * refit
+    rounds = math.ceil((count + reference) / workers)
+    # A final training runs the decay of the finalist that it goes on from over again.
+    again = (_FINAL_LENGTH - 1 + recipe.decay) * math.ceil(refits / workers)
+    fulls = rounds + again
+    epochs, finals_seconds, handover = float(recipe.epochs), 0.0, 0.0
+    if budget.epochs is not None:
+        # The search gets at least as many epochs as the finals.
+        epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, count + reference + again))))
+    if budget.seconds is not None:
+        left = budget.seconds - spent
+        handover = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * budget.seconds)
+        share = _FINALS_SHARE * (left - handover)
+        affordable = share / (max(1.0, fulls) * epoch_seconds)
+        if affordable < 1:
+            least = max(1.0, fulls) * epoch_seconds / _FINALS_SHARE / (1 - _HANDOVER_SHARE) + spent
+            raise BudgetError(
+                f"The budget must reach for one epoch of each final training, but an epoch takes "
+                f"about {epoch_seconds:.2g} s here and the budget is {budget.seconds:.0f} s. "
+                f"Give it at least {math.ceil(least)} s, or use less data or smaller images."
+            )
+        epochs = min(epochs, math.floor(affordable))
+        finals_seconds = fulls * epochs * epoch_seconds
+    return Plan(
+        epochs=epochs,
+        final_epochs=min(float(recipe.epochs), _FINAL_LENGTH * epochs),
+        full_seconds=epochs * epoch_seconds,
+        finalists=count,
+        reference=reference,
+        refit=refit,
+        finals_seconds=finals_seconds,
+        handover_seconds=handover,
+        finals_trials=count + reference + refits,
+        workers=workers,
+        threads=threads,
+        precision=precision,
+    )
+
+
+def _finalists(budget: Budget, workers: int, reference: bool, refit: bool) -> int:
+    """As many finalists as fill the workers beside the reference, if the trials reach for them."""
+    count = 3 if workers > 1 else 2
+    extra = reference + (1 + reference) * refit
+    while budget.trials is not None and count and 2 * (count + extra) > budget.trials:
+        count -= 1
+    return count

@@ -1,0 +1,82 @@
+"""The end of a search: which trials are trained in full, and which one is handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ogive.engine._budget import Plan
+from ogive.engine._state import SearchState
+from ogive.space import Architecture
+from ogive.trial import Proposal, Role, Trial
+
+__all__ = ["Finals"]
+
+
+class Finals:
+    """Names the trainings that are still to be begun; a pure function of the state.
+
+    First the reference and the best of the search are trained in full, beside each other. Then
+    the best of those, and the reference, go on to a longer training on train + validation.
+    """
+
+    def __init__(self, plan: Plan, reference: Architecture | None) -> None:
+        self._plan = plan
+        self._reference = reference if plan.reference else None
+
+    def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
+        """Yields what can be begun now; needs nothing but a closed search."""
+        begun = state.role("finalist", "reference")
+        if self._reference is not None and not state.role("reference"):
+            yield Proposal(self._reference), "reference"
+        if state.running("search"):
+            return
+        yield from self._finalists(state)
+        if not self.finished(state) or not self._plan.refit:
+            return
+        if all(trial.ended for trial in begun):
+            yield from self._refits(state)
+
+    def finished(self, state: SearchState) -> bool:
+        """Whether the winner among the finalists is known."""
+        if state.running("search", "finalist", "reference") or self._missing(state):
+            return False
+        return self._reference is None or bool(state.role("reference"))
+
+    def _missing(self, state: SearchState) -> list[Trial]:
+        """The best of the search that no one has begun to train in full."""
+        begun = {t.architecture: t.state for t in state.role("finalist")}
+        # What turned out to be over a limit when measured again leaves its place to the next.
+        best = [
+            t
+            for t in state.ranked()
+            if t.architecture != self._reference and begun.get(t.architecture) != "rejected"
+        ]
+        chosen = best[: self._plan.finalists]
+        return [t for t in chosen if t.fidelity < 1 and t.architecture not in begun]
+
+    def _finalists(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
+        for trial in self._missing(state):
+            yield Proposal(trial.architecture, parent=trial.number), "finalist"
+
+    def _refits(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
+        begun = {trial.architecture for trial in state.role("final")}
+        for trial in (self.winner(state), self.reference(state)):
+            if trial is not None and trial.architecture not in begun:
+                begun.add(trial.architecture)
+                yield Proposal(trial.architecture, parent=trial.number), "final"
+
+    def winner(self, state: SearchState) -> Trial | None:
+        """The best network that was measured on the validation split."""
+        return state.best()
+
+    def reference(self, state: SearchState) -> Trial | None:
+        """The reference, trained as the finalists were."""
+        trials = state.role("reference")
+        return trials[0] if trials and trials[0].state == "complete" else None
+
+    def final(self, state: SearchState, trial: Trial | None) -> Trial | None:
+        """The trial with the weights to hand over: the training that went on, where there is one."""
+        if trial is None:
+            return None
+        further = [t for t in state.role("final") if t.architecture == trial.architecture]
+        return further[0] if further and further[0].state == "complete" else trial

@@ -1,0 +1,439 @@
+"""The loop: replay, ask, run, tell, until the budget is used; then the finals."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+from ogive.engine._budget import Plan
+from ogive.engine._finals import Finals
+from ogive.engine._objectives import exceeded
+from ogive.engine._setup import Bench, Setup
+from ogive.engine._state import LEASE, Me, SearchState, ended, started
+from ogive.errors import JournalError, LimitError, TrialFailed
+from ogive.estimators import Run, Training
+from ogive.journal import Journal
+from ogive.progress import Phase, Snapshot
+from ogive.space import Architecture
+from ogive.trial import Proposal, Role, Trial
+
+__all__ = ["Loop", "trial_folder"]
+
+_TICK = 0.5
+"""Seconds between two looks at running trials."""
+
+_GRACE = 10.0
+"""Seconds by which a trial may overrun its deadline (its last epoch and validation) at least."""
+
+_REJECTED_IN_A_ROW = 2000
+"""Proposals over the limits after which a search gives up."""
+
+_KEPT = 12
+"""Trials of each fidelity whose checkpoints are kept, best first."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def run_trial(
+    bench: Bench, role: Role, epochs: float, precision: str, architecture: Architecture, run: Run
+) -> dict[str, float]:
+    """What a worker does."""
+    if role == "search" and bench.estimator is not None:
+        return dict(bench.estimator(architecture, run))
+    assert bench.network is not None and bench.task is not None
+    training = Training(
+        bench.network,
+        bench.task,
+        bench.recipe,
+        epochs=epochs,
+        fit_on="all" if role == "final" else "train",
+        precision=precision,
+    )
+    return dict(training(architecture, run))
+
+
+def trial_folder(run: Path, number: int) -> Path:
+    return run / "trials" / f"{number:06d}"
+
+
+@dataclass(slots=True)
+class _Running:
+    trial: Trial
+    run: Run
+    costs: Mapping[str, float]
+    future: Future[dict[str, float]]
+    begun: float
+
+
+class Loop:
+    """One process's part in a search."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        plan: Plan,
+        reference: Architecture | None,
+        journal: Journal,
+        me: Me,
+        executor: Executor,
+        progress: Callable[[Snapshot], None],
+    ) -> None:
+        self._setup = setup
+        self._plan = plan
+        self._journal = journal
+        self.state = SearchState(setup.objectives)
+        self._me = me
+        self._executor = executor
+        self._progress = progress
+        self.finals = Finals(plan, reference)
+        self._seen = 0
+        self._running: dict[int, _Running] = {}
+        self._rejected = 0
+        self._last_sign = 0.0
+        self.interrupted = False
+
+    # Going round
+
+    def run(self) -> None:
+        """Works until nothing is left to begin and nothing runs, or the user interrupts.
+
+        Raises:
+            JournalError: If the journal or the disk refuses.
+            LimitError: If nothing is found within the limits.
+        """
+        with self._interruptible():
+            while not self.interrupted and not self._finished():
+                self._turn()
+        for running in self._running.values():
+            running.future.cancel()
+
+    def _finished(self) -> bool:
+        if self.state.done or self.state.handing is not None:
+            return True
+        return (
+            self.state.closed is not None
+            and not self.state.owners
+            and next(self.finals.next(self.state), None) is None
+        )
+
+    def _turn(self) -> None:
+        finished = {n: r for n, r in self._running.items() if r.future.done()}
+        with self._journal.exclusive():
+            self.sync()
+            for number, running in finished.items():
+                self._append(self._outcome(running))
+                del self._running[number]
+            claimed = self._claim(self._plan.workers - len(self._running))
+        self.sync()
+        for number in finished:
+            self._tell_user(self.state.trials[number])
+        if finished:
+            self._prune()
+        for trial in claimed:
+            self._launch(trial)
+        self._wait()
+
+    def sync(self) -> None:
+        """Reads what is new in the journal, this process's own events among it."""
+        for number, event in self._journal.read(self._seen):
+            self._seen = number
+            trial = self.state.apply(event)
+            if trial is not None and trial.role == "search":
+                self._setup.strategy.tell(trial)
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        self._journal.append(event)
+        self._last_sign = event["at"]
+
+    def _wait(self) -> None:
+        running = [r.future for r in self._running.values()]
+        if running:
+            wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
+        elif self.state.owners:
+            time.sleep(_TICK)  # Others are at work.
+        now = time.time()
+        if now - self._last_sign > LEASE / 4:
+            self._append(self._me.event("alive"))
+        for item in self._running.values():
+            if item.run.deadline is not None:
+                allowed = item.run.deadline + max(_GRACE, item.run.deadline / 2)
+                if time.monotonic() - item.begun > allowed:
+                    item.future.cancel()
+        self.show()
+
+    # Beginning trials
+
+    def _claim(self, free: int) -> list[Trial]:
+        """Notes the start of as many trials as there is room for."""
+        claimed: list[Trial] = []
+        for trial in self.state.orphans(time.time())[:free]:
+            if trial.role == "search" and self.state.closed is not None:
+                reason = "its process died, and the search was over before it could run again"
+                self._append(ended(self._me, trial.number, "failed", error=reason))
+            else:
+                self._append(self._me.event("taken", number=trial.number))
+                claimed.append(trial)
+        self.sync()
+        while len(claimed) < free:
+            proposals = self._search_proposals(free - len(claimed))
+            if not proposals and self.state.closed is not None:
+                proposals = list(self.finals.next(self.state))[: free - len(claimed)]
+            if not proposals:
+                break
+            for proposal, role in proposals:
+                number = len(self.state.trials)
+                self._append(started(self._me, number, proposal, role))
+                self.sync()
+                claimed.append(self.state.trials[number])
+        return claimed
+
+    def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:
+        if self.state.closed is not None:
+            return []
+        reason, fitting = self._over(), []
+        if reason is None:
+            rng = Random(f"{self._setup.seed}:{len(self.state.trials)}")
+            asked = self._setup.strategy.ask(room, rng)
+            fitting = [proposal for proposal in asked if self._fits(proposal)]
+            if asked and not fitting:
+                reason = "time"
+            elif not asked and not self.state.running("search"):
+                reason = "the space is exhausted"
+        if reason is not None:
+            self._append(self._me.event("closed", reason=reason))
+            self.sync()
+        return [(proposal, "search") for proposal in fitting]
+
+    def _over(self) -> str | None:
+        """Which part of the budget the search has used up."""
+        budget, plan = self._setup.budget, self._plan
+        if budget.trials is not None:
+            if self.state.spent_trials >= budget.trials - plan.finals_trials:
+                return "trials"
+        if budget.epochs is not None:
+            kept = plan.epochs * (plan.finalists + plan.reference) + plan.refit * plan.final_epochs
+            if self.state.epochs >= budget.epochs - kept:
+                return "epochs"
+        if self._search_left() <= 0:
+            return "time"
+        return None
+
+    def left(self) -> float:
+        """Seconds that are left of the whole budget."""
+        if self._setup.budget.seconds is None:
+            return float("inf")
+        return self._setup.budget.seconds - self.state.clock.used(self._me.name, time.time())
+
+    def _search_left(self) -> float:
+        return self.left() - self._plan.handover_seconds - self._plan.finals_seconds
+
+    def _fits(self, proposal: Proposal) -> bool:
+        return self._search_left() > 0.4 * proposal.fidelity * self._plan.full_seconds
+
+    # Running them
+
+    def _launch(self, trial: Trial) -> None:
+        begun = time.monotonic()
+        try:
+            costs = self._costs(trial)
+        except TrialFailed as failure:
+            self._append(ended(self._me, trial.number, "failed", error=str(failure)))
+            return
+        if trial.role in ("search", "finalist") and (reason := exceeded(costs, self._setup.limits)):
+            self._append(
+                ended(self._me, trial.number, "rejected", error=reason, costs=costs, seconds=0.0)
+            )
+            self._rejected += 1
+            if self._rejected >= _REJECTED_IN_A_ROW:
+                raise LimitError(
+                    f"Some architectures must meet the limits, but {self._rejected} proposals in "
+                    f"a row did not; of the last, {reason}. Raise the limit, or narrow the space "
+                    "to its smaller part."
+                )
+            return
+        self._rejected = 0
+        run, plan = self._run(trial), self._plan
+        epochs = plan.final_epochs if trial.role == "final" else plan.epochs
+        future = self._executor.submit(
+            run_trial, self._setup.bench, trial.role, epochs, plan.precision, trial.architecture, run
+        )
+        self._running[trial.number] = _Running(trial, run, costs, future, begun)
+
+    def _costs(self, trial: Trial) -> dict[str, float]:
+        """Measures in ascending order of price, and no further than the first broken limit."""
+        found: dict[str, float] = {}
+        limits = self._setup.limits
+        for names in ([n for n in ("params", "macs") if n in limits], self._setup.cost_names):
+            missing = [name for name in names if name not in found]
+            found |= self._setup.costs(trial.architecture, missing) if missing else {}
+            if exceeded(found, limits):
+                break
+        return found
+
+    def _run(self, trial: Trial) -> Run:
+        folder = trial_folder(self._setup.folder, trial.number)
+        _make(folder)
+        parent = trial.proposal.parent
+        # The same network is trained from the same seed at every fidelity, or a promoted trial
+        # could not go on from its parent's checkpoint.
+        text = f"{self._setup.seed}:{trial.architecture.key}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+        return Run(
+            number=trial.number,
+            fidelity=trial.fidelity,
+            seed=seed,
+            threads=self._plan.threads,
+            folder=folder,
+            parent=None if parent is None else trial_folder(self._setup.folder, parent),
+            deadline=self._deadline(trial),
+        )
+
+    def _deadline(self, trial: Trial) -> float | None:
+        """Seconds a trial may take, with a budget of time."""
+        if self._setup.budget.seconds is None:
+            return None
+        plan = self._plan
+        if trial.role == "search":
+            # Twice the reference's time: a slow network is judged by what it reaches in that.
+            return max(1.0, min(2 * trial.fidelity * plan.full_seconds, self._search_left()))
+        left = self.left() - plan.handover_seconds
+        refits = (1 + plan.reference) * plan.refit
+        if trial.role == "final":
+            begun = len(self.state.role("final"))
+            rounds = plan.rounds(max(1, refits - begun + 1))
+            return max(1.0, left / rounds - 1)
+        begun = len(self.state.role("finalist", "reference"))
+        rounds = plan.rounds(max(1, plan.finalists + plan.reference - begun + 1))
+        further = plan.rounds(refits) * plan.final_epochs / plan.epochs
+        return max(1.0, min(1.5 * plan.full_seconds, left / (rounds + further)))
+
+    def _outcome(self, running: _Running) -> dict[str, Any]:
+        """The event that ends a trial.
+
+        Raises:
+            JournalError: If the disk refuses what a trial writes.
+        """
+        more: dict[str, Any] = {
+            "costs": dict(running.costs),
+            "curve": _curve(running.run.folder),
+            "seconds": round(time.monotonic() - running.begun, 3),
+        }
+        number = running.trial.number
+        if running.future.cancelled():
+            reason = f"it ran longer than the {running.run.deadline:.0f} s it may take"
+            return ended(self._me, number, "failed", error=reason, **more)
+        error = running.future.exception()
+        if error is None:
+            return ended(self._me, number, "complete", metrics=running.future.result(), **more)
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise JournalError(
+                f"A search needs room to write, but {self._setup.folder} refuses: "
+                f"{error.strerror}. Free some space and give the same command again; "
+                "what has ended is kept."
+            ) from error
+        reason = str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
+        return ended(self._me, number, "failed", error=reason, **more)
+
+    def _prune(self) -> None:
+        """Deletes the checkpoints of trials that no longer matter.
+
+        Without its checkpoint a promoted trial is trained from scratch, to the same result.
+        """
+        by_fidelity: dict[float, list[Trial]] = {}
+        for trial in self.state.role("search"):
+            by_fidelity.setdefault(trial.fidelity, []).append(trial)
+        parents = {t.proposal.parent for t in self.state.running()}
+        for trials in by_fidelity.values():
+            over = sorted((t for t in trials if t.ended), key=lambda t: t.value, reverse=True)
+            for trial in over[_KEPT:]:
+                folder = trial_folder(self._setup.folder, trial.number)
+                if trial.number not in parents and folder.exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    # Telling the user
+
+    def _tell_user(self, trial: Trial) -> None:
+        name = f"{'trial' if trial.role == 'search' else trial.role} {trial.number}"
+        measured = {**trial.metrics, **trial.costs}
+        values = ", ".join(
+            f"{n} {measured[n]:.4g}" for n in self._setup.objectives.names if n in measured
+        )
+        said = f": {values}" if values and trial.state == "complete" else f": {trial.error or ''}"
+        self.show(f"{name} {trial.state}{said.rstrip(': ')} ({trial.seconds:.1f} s)")
+
+    def show(self, message: str | None = None, phase: Phase | None = None) -> None:
+        """Hands a picture of where the search stands to the live view."""
+        budget = self._setup.budget
+        if phase is None:
+            finals = "final" if self.state.role("final") else "finalists"
+            phase = "search" if self.state.closed is None else finals
+        self._progress(
+            Snapshot(
+                phase=phase,
+                used=self.state.clock.used(self._me.name, time.time()),
+                total=budget.seconds,
+                trials_total=budget.trials,
+                counts=dict(self.state.counts),
+                best=self.state.best(),
+                objectives=self._setup.objectives.names,
+                running=tuple((n, self._share(r)) for n, r in self._running.items()),
+                message=message,
+            )
+        )
+
+    def _share(self, running: _Running) -> float:
+        lines = len(_curve(running.run.folder))
+        epochs = self._plan.epochs * running.trial.fidelity
+        return min(1.0, lines / max(1.0, epochs))
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Turns the first Ctrl-C into a flag; the second one is raised."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def once(number: int, frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            self.show("interrupted: writing what there is; Ctrl-C again stops at once")
+
+        before = signal.signal(signal.SIGINT, once)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _curve(folder: Path | None) -> list[dict[str, float]]:
+    """The metrics of the epochs so far, as a trial writes them down."""
+    path = folder / "curve.jsonl" if folder else None
+    if path is None or not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _make(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # What an earlier attempt left.
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise JournalError(
+            f"A run folder must be writable, but {folder} is not: {error.strerror}. Choose "
+            "another with out= or --out."
+        ) from error

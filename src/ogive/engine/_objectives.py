@@ -1,0 +1,59 @@
+"""What a search is after, and what it must keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ogive.errors import TrialFailed
+
+__all__ = ["Objectives", "exceeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """The metrics and costs that a search makes large or small.
+
+    Attributes:
+        maximize: Names of metrics or costs.
+        minimize: Likewise.
+    """
+
+    maximize: tuple[str, ...]
+    minimize: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.maximize + self.minimize
+
+    def values(self, measured: Mapping[str, float]) -> tuple[float, ...]:
+        """Returns the objectives, each turned so that larger is better.
+
+        Raises:
+            TrialFailed: If one was not measured, or is not a number.
+        """
+        for name in self.names:
+            if name not in measured:
+                raise TrialFailed(
+                    f"The objective {name!r} must be among what was measured, but that was "
+                    f"{', '.join(sorted(measured)) or 'nothing'}. Set maximize or minimize to one "
+                    "of these, or return it from the estimator."
+                )
+            if measured[name] != measured[name]:
+                raise TrialFailed(f"The objective {name!r} is not a number (NaN).")
+        up = tuple(float(measured[name]) for name in self.maximize)
+        return up + tuple(-float(measured[name]) for name in self.minimize)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"maximize": list(self.maximize), "minimize": list(self.minimize)}
+
+
+def exceeded(costs: Mapping[str, float], limits: Mapping[str, float]) -> str | None:
+    """Returns a sentence for each limit that the costs are over, or ``None``."""
+    over = [
+        f"{name} is {costs[name]:.6g}, over the limit of {limit:.6g}"
+        for name, limit in limits.items()
+        if name in costs and not costs[name] <= limit
+    ]
+    return "; ".join(over) or None

@@ -1,0 +1,356 @@
+"""``ogive.search``: from a dataset and limits to a verified network."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ogive.engine import _handover
+from ogive.engine._budget import Budget, Plan, seconds_of
+from ogive.engine._loop import Loop
+from ogive.engine._preflight import cores, preflight, reference_of
+from ogive.engine._result import Result
+from ogive.engine._setup import RecipeLike, Setup, set_up
+from ogive.engine._state import Me, SearchState
+from ogive.engine._summary import fold, opening, summary_of
+from ogive.errors import JournalError, TrialFailed
+from ogive.estimators import Estimator
+from ogive.executors import WorkerPool
+from ogive.journal import Journal, open_journal
+from ogive.nn import NetworkFunction
+from ogive.progress import Phase, Snapshot
+from ogive.space import Architecture, SearchSpace
+from ogive.strategies import Strategy
+from ogive.task import Task
+
+__all__ = ["search"]
+
+_DEFAULT_SECONDS = 600.0
+
+_POLL = 1.0
+"""Seconds between two looks at another process that hands over."""
+
+
+def search(
+    network: NetworkFunction | SearchSpace | str | None = None,
+    task: object = None,
+    *,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    epochs: float | None = None,
+    limits: Mapping[str, float] | None = None,
+    maximize: str | Sequence[str] | None = None,
+    minimize: str | Sequence[str] = (),
+    strategy: str | Strategy = "asha",
+    estimator: Estimator | None = None,
+    recipe: RecipeLike | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    journal: str | Path | Journal | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[Snapshot], None] | None = None,
+) -> Result:
+    """Finds the best network for a task within limits, trains it, verifies it and hands it over.
+
+    A search in a run folder that stands already goes on where it was, whatever ended it; one that
+    is complete returns its result. The first Ctrl-C writes what there is; the second one stops.
+
+    Args:
+        network: A network function, the name of a ready-made space, or ``None`` for the default
+            space of the task. A :class:`SearchSpace` where only ``estimator`` is asked.
+        task: A :class:`Task`, or any data that :func:`ogive.task.load` takes.
+        budget: Wall-clock time for everything, final training and report included: ``"30min"`` or
+            seconds. Ten minutes if no budget of any kind is given.
+        trials: How many trainings of any length, those of the finals included.
+        epochs: How many epochs of training in all.
+        limits: The most that a network may cost: ``params``, ``macs``, ``memory_mb``,
+            ``latency_ms``.
+        maximize: Metrics to make large; the task's own by default.
+        minimize: Metrics or costs to make small besides.
+        strategy: The name of a strategy, or one made for the same space.
+        estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
+            by default. The finals train in any case, if there is a network function.
+        recipe: How networks are trained, or a function that chooses it.
+        executor: Where trials run; worker processes on this machine by default.
+        workers: Trials side by side; measured by default.
+        journal: A file, a database URL or a :class:`Journal`; ``journal.db`` in the run folder by
+            default.
+        seed: Of every draw of the search.
+        out: The run folder; ``runs/<task>-<time>`` by default.
+        progress: Called with a :class:`Snapshot` about twice a second.
+
+    Raises:
+        OgiveError: With one message that says the rule, the value and the cure.
+        KeyboardInterrupt: At the second Ctrl-C.
+    """
+    begun = time.time()
+    whole = Budget(None if budget is None else seconds_of(budget), trials, epochs)
+    if whole == Budget():
+        whole = Budget(_DEFAULT_SECONDS)
+    folder = _folder(out, task)
+    setup = set_up(
+        network,
+        task,
+        budget=whole,
+        limits=limits,
+        maximize=maximize,
+        minimize=minimize,
+        strategy=strategy,
+        estimator=estimator,
+        recipe=recipe,
+        seed=seed,
+        folder=folder,
+    )
+    with _journal(journal, folder) as log:
+        return _Search(setup, log, executor, workers, progress or _silent, begun).run()
+
+
+def _silent(snapshot: Snapshot) -> None:
+    """Shows nothing."""
+
+
+def _folder(out: str | Path | None, task: object) -> Path:
+    if out is None:
+        name = task.name if isinstance(task, Task) else task if isinstance(task, str) else "search"
+        out = Path("runs") / f"{Path(name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(out).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"A run folder must be writable, but {folder} is not: {error.strerror}. Choose "
+            "another with out= or --out."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise JournalError(
+            f"A run folder must be writable, but {folder} is read-only. Choose another with out= "
+            "or --out."
+        )
+    return folder
+
+
+@contextmanager
+def _journal(given: str | Path | Journal | None, folder: Path) -> Iterator[Journal]:
+    if isinstance(given, Journal):
+        yield given
+        return
+    with open_journal(folder / "journal.db" if given is None else given) as journal:
+        yield journal
+
+
+class _Search:
+    """One call of :func:`search`: enter, prepare, loop, hand over, leave."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        journal: Journal,
+        executor: Executor | None,
+        workers: int | None,
+        progress: Callable[[Snapshot], None],
+        begun: float,
+    ) -> None:
+        self._setup = setup
+        self._journal = journal
+        self._executor = executor
+        self._workers = workers
+        self._progress = progress
+        self._begun = begun
+        self._me = Me()
+        self._chosen: _handover.Chosen | None = None
+
+    def run(self) -> Result:
+        if self._opened():
+            return self._result()
+        try:
+            self._search()
+        finally:
+            self._journal.append(self._me.event("left"))
+        return self._result()
+
+    def _opened(self) -> bool:
+        """Joins the journal, as the first or after others; returns whether all is done."""
+        log = self._journal
+        with log.exclusive():
+            first = next(iter(log.read()), None)
+            if first is None:
+                opened = self._me.event("opened", **opening(self._setup))
+                log.append({**opened, "at": self._begun})
+            else:
+                self._setup.check_same(first[1])
+            for _, event in log.read():
+                if event["kind"] == "done":
+                    return True
+            log.append({**self._me.entered(), "at": self._begun})
+        return False
+
+    def _search(self) -> None:
+        setup = self._setup
+        self._say("preflight", "checking the space and measuring how fast networks train")
+        # The workers start while the space is being checked here.
+        with self._pool(self._workers or cores()) as pool:
+            reference = reference_of(setup)
+            plan = self._planned(reference, pool)
+            loop = Loop(setup, plan, reference, self._journal, self._me, pool, self._progress)
+            loop.run()
+        self._end(loop)
+
+    @contextmanager
+    def _pool(self, workers: int) -> Iterator[Executor]:
+        """A user's executor stays open; our own ends with the loop, whatever ends that."""
+        if self._executor is not None:
+            yield self._executor
+            return
+        log = self._setup.folder / "workers.log"
+        pool = WorkerPool(workers, shared=self._setup.bench, log=log)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _planned(self, reference: Architecture | None, pool: Executor) -> Plan:
+        """The plan that the first process made, or makes now."""
+        state = fold(self._journal)
+        if state.planned is None:
+            made = preflight(
+                self._setup,
+                reference,
+                pool,
+                workers=self._workers,
+                spent=time.time() - self._begun,
+            )
+            with self._journal.exclusive():
+                # Another process may have been quicker; its plan holds for all.
+                if fold(self._journal).planned is None:
+                    self._journal.append(self._me.event("planned", plan=made.to_json()))
+        planned = fold(self._journal).planned
+        assert planned is not None
+        plan = Plan.from_json(planned["plan"])
+        # How many trials run side by side is each process's own affair.
+        return replace(plan, workers=self._workers) if self._workers else plan
+
+    # The end
+
+    def _end(self, loop: Loop) -> None:
+        """Hands over, unless another process does so or has."""
+        if loop.interrupted:
+            self._hand_over_what_there_is(loop)
+        elif self._setup.trains:
+            while self._someone_else_hands_over(loop):
+                time.sleep(_POLL)
+            if not loop.state.done:
+                self._hand_over(loop)
+        else:
+            self._journal.append(self._me.event("done"))
+            loop.sync()
+            self._write(loop.state)
+
+    def _someone_else_hands_over(self, loop: Loop) -> bool:
+        with self._journal.exclusive():
+            loop.sync()
+            by = loop.state.handing
+            if loop.state.done or by == self._me.name:
+                return False
+            if by is not None and loop.state.alive(by, time.time()):
+                return True
+            self._journal.append(self._me.event("handing"))
+            loop.sync()
+            return False
+
+    def _hand_over(self, loop: Loop) -> None:
+        setup, log = self._setup, self._journal
+        loop.show("the winner is measured, tested, exported and verified", phase="handover")
+        chosen = _handover.choose(setup, loop.finals, loop.state)
+        if chosen is None:
+            self._write(loop.state)
+            raise TrialFailed(_all_failed(loop.state, setup.folder))
+        self._chosen = chosen
+        if loop.state.tested is None:
+            told = _handover.test(setup, loop.finals, loop.state, chosen)
+            log.append(self._me.event("tested", **told))
+            loop.sync()
+        summary = summary_of(loop.state, setup.folder)
+        handed = {
+            "number": chosen.trial.number,
+            "weights": chosen.final.number,
+            "costs": chosen.costs,
+            "bundle": _handover.export(setup, chosen, summary),
+            "graph": _handover.graph(setup, chosen),
+        }
+        log.append(self._me.event("handed", **handed))
+        log.append(self._me.event("done"))
+        loop.sync()
+        self._write(loop.state)
+        loop.show(phase="done")
+
+    def _hand_over_what_there_is(self, loop: Loop) -> None:
+        """The best so far, exported and verified; the test split stays sealed."""
+        extra: dict[str, Any] = {"status": "interrupted"}
+        if self._setup.trains:
+            chosen = _handover.choose(self._setup, loop.finals, loop.state)
+            if chosen is not None:
+                self._chosen = chosen
+                summary = {**summary_of(loop.state, self._setup.folder), **extra}
+                extra["bundle"] = _handover.export(self._setup, chosen, summary)
+                extra["graph"] = _handover.graph(self._setup, chosen)
+        self._write(loop.state, extra)
+
+    def _write(self, state: SearchState, extra: Mapping[str, Any] | None = None) -> None:
+        summary = summary_of(state, self._setup.folder, extra)
+        path = self._setup.folder / "summary.json"
+        path.write_text(json.dumps(summary, indent=1, default=str))
+        _handover.write_report(summary, self._setup.folder)
+
+    def _result(self) -> Result:
+        folder = self._setup.folder
+        state = fold(self._journal)
+        summary = json.loads((folder / "summary.json").read_text())
+        best = summary["best"]
+        bundle = folder / "bundle"
+        if self._chosen is None and state.done and state.handed is not None:
+            self._chosen = _handover.handed_over(self._setup, state)
+        return Result(
+            status=summary["status"],
+            best=None if best is None else state.trials[best["number"]],
+            summary=summary,
+            folder=folder,
+            report=folder / "report.html",
+            bundle=bundle if summary["bundle"] else None,
+            _setup=self._setup,
+            _state=state,
+            _chosen=self._chosen,
+        )
+
+    def _say(self, phase: Phase, message: str) -> None:
+        self._progress(
+            Snapshot(
+                phase=phase,
+                used=time.time() - self._begun,
+                total=self._setup.budget.seconds,
+                trials_total=self._setup.budget.trials,
+                counts={},
+                best=None,
+                objectives=self._setup.objectives.names,
+                running=(),
+                message=message,
+            )
+        )
+
+
+def _all_failed(state: SearchState, folder: Path) -> str:
+    failed = Counter(t.error or "" for t in state.trials.values() if t.state == "failed")
+    reason, count = failed.most_common(1)[0] if failed else ("no trial was begun", 0)
+    return (
+        f"A search needs one trial that completes, but of {len(state.trials)} none did. The most "
+        f"frequent reason ({count} times): {reason} The rest is in {folder / 'report.html'}."
+    )

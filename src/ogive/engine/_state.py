@@ -1,0 +1,267 @@
+"""What a journal's events add up to. A search keeps nothing else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psutil
+
+from ogive.engine._objectives import Objectives
+from ogive.errors import TrialFailed
+from ogive.trial import Proposal, Role, State, Trial
+
+__all__ = ["LEASE", "Clock", "Me", "SearchState", "ended", "started"]
+
+LEASE = 60.0
+"""Seconds without a sign of life after which a process's trials are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """This process, as others see it in the journal."""
+
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    born: float = field(default_factory=lambda: psutil.Process().create_time())
+
+    def event(self, kind: str, **more: Any) -> dict[str, Any]:
+        """Returns an event that says who wrote it, and when."""
+        return {"kind": kind, "process": self.name, "at": time.time(), **more}
+
+    def entered(self) -> dict[str, Any]:
+        return self.event("entered", host=self.host, pid=self.pid, born=self.born)
+
+
+@dataclass(slots=True)
+class _Process:
+    """Another process, or this one, by its signs of life."""
+
+    host: str
+    pid: int
+    born: float
+    first: float
+    last: float
+    left: bool = False
+
+    def alive(self, now: float) -> bool:
+        if self.left or now - self.last > LEASE:
+            return False
+        if self.host != socket.gethostname():
+            return True
+        # On this machine one can look, and need not wait for the lease to run out.
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.born) < 2
+        except psutil.Error:
+            return False
+
+
+class Clock:
+    """The time during which at least one process worked on the search."""
+
+    def __init__(self) -> None:
+        self._spans: dict[str, list[float]] = {}
+
+    def seen(self, process: str, at: float) -> None:
+        span = self._spans.setdefault(process, [at, at])
+        span[1] = max(span[1], at)
+
+    def used(self, me: str | None = None, now: float = 0.0) -> float:
+        """Seconds of the union of all spans; ``me`` is at work until ``now``."""
+        spans = sorted(
+            (first, max(last, now) if name == me else last)
+            for name, (first, last) in self._spans.items()
+        )
+        total, end = 0.0, float("-inf")
+        for first, last in spans:
+            total += max(0.0, last - max(first, end))
+            end = max(end, last)
+        return total
+
+    def at(self, moment: float) -> float:
+        """Seconds of the search that had passed at ``moment``."""
+        earlier = Clock()
+        for name, (first, last) in self._spans.items():
+            if first <= moment:
+                earlier._spans[name] = [first, min(last, moment)]
+        return earlier.used()
+
+
+@dataclass(slots=True)
+class SearchState:
+    """The fold of a journal.
+
+    Attributes:
+        objectives: Turns what was measured into values.
+        opened: The first event: for what space, task and strategy the journal was written.
+        planned: How the budget is shared out, once known.
+        trials: By number; running ones among them.
+        owners: Number of a running trial → the process that runs it.
+        spans: Number → when it started and ended, in seconds since 1970.
+        closed: Whether the strategy is no longer asked.
+        tested: What the sealed test split said, once it was opened.
+        handed: The result of the export, once it is done.
+        done: Whether nothing is left to do.
+    """
+
+    objectives: Objectives
+    opened: dict[str, Any] | None = None
+    planned: dict[str, Any] | None = None
+    trials: dict[int, Trial] = field(default_factory=dict)
+    owners: dict[int, str] = field(default_factory=dict)
+    spans: dict[int, list[float]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    epochs: float = 0.0
+    closed: str | None = None
+    tested: dict[str, Any] | None = None
+    handing: str | None = None
+    handed: dict[str, Any] | None = None
+    done: bool = False
+    clock: Clock = field(default_factory=Clock)
+    processes: dict[str, _Process] = field(default_factory=dict)
+
+    def apply(self, event: Mapping[str, Any]) -> Trial | None:
+        """Takes the next event in.
+
+        Returns:
+            The trial that it changed, if it did.
+        """
+        process, at = event.get("process"), event.get("at", 0.0)
+        if process is not None:
+            self.clock.seen(process, at)
+            if process in self.processes:
+                self.processes[process].last = max(at, self.processes[process].last)
+        match event["kind"]:
+            case "opened":
+                self.opened = dict(event)
+            case "entered":
+                self.processes[event["process"]] = _Process(
+                    event["host"], event["pid"], event["born"], at, at
+                )
+            case "left":
+                self.processes[event["process"]].left = True
+            case "planned":
+                self.planned = dict(event)
+            case "started":
+                return self._start(event)
+            case "taken":
+                self.owners[event["number"]] = event["process"]
+                self.spans[event["number"]] = [at, at]
+            case "ended":
+                return self._end(event)
+            case "closed":
+                self.closed = event["reason"]
+            case "tested":
+                self.tested = dict(event)
+            case "handing":
+                self.handing = event["process"]
+            case "handed":
+                self.handed = dict(event)
+            case "done":
+                self.done = True
+        return None
+
+    def _start(self, event: Mapping[str, Any]) -> Trial:
+        trial = Trial(
+            event["number"], Proposal.from_json(event["proposal"]), role=event.get("role", "search")
+        )
+        self.trials[trial.number] = trial
+        self.owners[trial.number] = event["process"]
+        self.spans[trial.number] = [event["at"], event["at"]]
+        self.counts["running"] += 1
+        return trial
+
+    def _end(self, event: Mapping[str, Any]) -> Trial | None:
+        running = self.trials[event["number"]]
+        if running.ended:  # A process that was thought dead came back: the first word counts.
+            return None
+        metrics, costs = event.get("metrics", {}), event.get("costs", {})
+        state: State = event["state"]
+        error = event.get("error")
+        values: tuple[float, ...] = ()
+        if state == "complete":
+            try:
+                values = self._objectives_of(running.role, {**metrics, **costs})
+            except TrialFailed as failure:
+                state, error = "failed", str(failure)
+        trial = replace(
+            running,
+            state=state,
+            values=values,
+            metrics=metrics,
+            costs=costs,
+            curve=tuple(event.get("curve", ())),
+            error=error,
+            seconds=event.get("seconds", 0.0),
+        )
+        self.trials[trial.number] = trial
+        self.owners.pop(trial.number, None)
+        self.spans[trial.number][1] = event["at"]
+        self.counts["running"] -= 1
+        self.counts[trial.state] += 1
+        self.epochs += metrics.get("epochs", 0.0)
+        return trial
+
+    def _objectives_of(self, role: Role, measured: Mapping[str, float]) -> tuple[float, ...]:
+        # A final training has no validation split left to be measured on.
+        return () if role == "final" else self.objectives.values(measured)
+
+    def role(self, *roles: Role) -> list[Trial]:
+        """The trials of these roles, by number."""
+        return [trial for trial in self.trials.values() if trial.role in roles]
+
+    def running(self, *roles: Role) -> list[Trial]:
+        """The trials of these roles that have not ended."""
+        return [t for t in map(self.trials.__getitem__, self.owners) if not roles or t.role in roles]
+
+    def orphans(self, now: float) -> list[Trial]:
+        """Running trials whose process is dead, has left or has let its lease run out."""
+        return [
+            self.trials[number]
+            for number, owner in self.owners.items()
+            if not self.processes[owner].alive(now)
+        ]
+
+    def alive(self, process: str, now: float) -> bool:
+        return process in self.processes and self.processes[process].alive(now)
+
+    @property
+    def spent_trials(self) -> int:
+        """Trainings begun; what a limit ruled out before training costs nothing."""
+        return len(self.trials) - self.counts["rejected"]
+
+    def ranked(self) -> list[Trial]:
+        """Complete search trials, one an architecture (its longest training), best first."""
+        longest: dict[str, Trial] = {}
+        for trial in self.role("search"):
+            known = longest.get(trial.architecture.key)
+            if trial.state == "complete" and (known is None or trial.fidelity > known.fidelity):
+                longest[trial.architecture.key] = trial
+        return sorted(longest.values(), key=lambda trial: trial.value, reverse=True)
+
+    def full(self) -> list[Trial]:
+        """Complete trials that were trained in full, the reference among them, best first."""
+        trials = self.role("finalist", "reference", "search")
+        full = [t for t in trials if t.state == "complete" and t.fidelity == 1]
+        return sorted(full, key=lambda trial: trial.value, reverse=True)
+
+    def best(self) -> Trial | None:
+        """The best trial so far; one that was trained in full comes before any other."""
+        return next(iter([*self.full(), *self.ranked()]), None)
+
+
+def started(me: Me, number: int, proposal: Proposal, role: Role) -> dict[str, Any]:
+    """The event before a trial runs."""
+    return me.event("started", number=number, proposal=proposal.to_json(), role=role)
+
+
+def ended(me: Me, number: int, state: State, **more: Any) -> dict[str, Any]:
+    """The event after it ran."""
+    return me.event("ended", number=number, state=state, **more)

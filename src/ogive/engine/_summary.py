@@ -1,0 +1,208 @@
+"""A search as one plain object: what ``ogive show --json`` prints and the report is made of."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ogive.engine._objectives import Objectives
+from ogive.engine._setup import Setup
+from ogive.engine._state import SearchState
+from ogive.errors import JournalError
+from ogive.journal import Journal, open_journal
+from ogive.trial import Trial
+
+__all__ = ["fold", "opening", "summarize", "summary_of"]
+
+
+def opening(setup: Setup) -> dict[str, Any]:
+    """What the first event of a journal says, so that the journal alone tells the whole story."""
+    size = setup.space.size
+    return {
+        "format": 1,
+        "identity": setup.identity(),
+        "ogive": _version(),
+        "task": setup.task.describe() if setup.task else None,
+        "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
+        "budget": setup.budget.to_json(),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+        },
+        "command": sys.argv,
+    }
+
+
+def _version() -> str:
+    try:
+        return version("ogive")
+    except PackageNotFoundError:  # Run from a source tree that is not installed.
+        return "0"
+
+
+def summarize(run: str | Path | Journal) -> dict[str, Any]:
+    """Returns the summary of a search at any moment of it, from its journal alone.
+
+    Args:
+        run: A run folder, a journal's file or URL, or a journal.
+
+    Raises:
+        JournalError: If there is no readable journal with a search in it.
+    """
+    if isinstance(run, Journal):
+        return summary_of(fold(run), folder=None)
+    folder = Path(run)
+    path = folder / "journal.db" if folder.is_dir() else folder
+    if "://" not in str(run) and not path.exists():
+        raise JournalError(
+            f"A run folder holds a journal.db, but {folder} has none. Name the folder that "
+            "ogive search wrote (--out, runs/<data> by default)."
+        )
+    with open_journal(str(run) if "://" in str(run) else path) as journal:
+        return summary_of(fold(journal), folder=folder)
+
+
+def fold(journal: Journal) -> SearchState:
+    """Replays a journal.
+
+    Raises:
+        JournalError: If no search was ever opened in it.
+    """
+    state: SearchState | None = None
+    for _, event in journal.read():
+        if state is None and event["kind"] == "opened":
+            identity = event["identity"]
+            state = SearchState(
+                Objectives(tuple(identity["maximize"]), tuple(identity["minimize"]))
+            )
+        if state is not None:
+            state.apply(event)
+    if state is None:
+        raise JournalError(
+            "A journal begins with the search it was opened for, but this one is empty. "
+            "Start the search again with the same command."
+        )
+    return state
+
+
+def summary_of(
+    state: SearchState, folder: Path | None, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns the summary of a state; ``extra`` overrides what an interrupted search hands over."""
+    assert state.opened is not None
+    opened, planned = state.opened, state.planned or {}
+    identity, handed = opened["identity"], state.handed or {}
+    used = state.clock.used()
+    summary = {
+        "ogive": opened["ogive"],
+        "run": str(folder) if folder else None,
+        "status": _status(state),
+        "created": datetime.fromtimestamp(opened["at"], UTC).isoformat(timespec="seconds"),
+        "command": opened["command"],
+        "task": opened["task"],
+        "space": {**opened["space"], "decisions": identity["space"]["decisions"]},
+        "strategy": identity["strategy"],
+        "recipe": identity["recipe"],
+        "seed": identity["seed"],
+        "limits": identity["limits"],
+        "maximize": identity["maximize"],
+        "minimize": identity["minimize"],
+        "trials": [_trial(state, trial) for trial in state.trials.values()],
+        "best": _best(state),
+        "reference": _reference(state),
+        "test": _test(state),
+        "budget": {
+            **(planned.get("budget") or opened["budget"]),
+            "used": {
+                "seconds": round(used, 1),
+                "trials": state.spent_trials,
+                "epochs": round(state.epochs, 2),
+            },
+            "closed": state.closed,
+        },
+        "plan": planned.get("plan"),
+        "environment": {
+            **opened["environment"],
+            **{k: planned.get("plan", {}).get(k) for k in ("precision", "threads", "workers")},
+        },
+        "graph": handed.get("graph"),
+        "bundle": handed.get("bundle"),
+    }
+    return {**summary, **(extra or {})}
+
+
+def _status(state: SearchState) -> str:
+    if state.done:
+        return "complete"
+    now = time.time()
+    alive = any(process.alive(now) for process in state.processes.values())
+    return "running" if alive else "interrupted"
+
+
+def _trial(state: SearchState, trial: Trial) -> dict[str, Any]:
+    begun = state.clock.at(state.spans[trial.number][0])
+    return {
+        "number": trial.number,
+        "role": trial.role,
+        "state": trial.state,
+        "architecture": trial.architecture.to_json(),
+        "fidelity": trial.fidelity,
+        "parent": trial.proposal.parent,
+        "metrics": dict(trial.metrics),
+        "costs": dict(trial.costs),
+        "error": trial.error,
+        "seconds": trial.seconds,
+        "started": round(begun, 2),
+        "ended": round(state.clock.at(state.spans[trial.number][1]), 2) if trial.ended else None,
+        "values": list(trial.values),
+        "curve": [dict(epoch) for epoch in trial.curve],
+    }
+
+
+def _best(state: SearchState) -> dict[str, Any] | None:
+    number = (state.handed or {}).get("number")
+    trial = state.best() if number is None else state.trials[number]
+    if trial is None:
+        return None
+    costs = {**trial.costs, **(state.handed or {}).get("costs", {})}
+    return {
+        "number": trial.number,
+        "role": trial.role,
+        "architecture": trial.architecture.to_json(),
+        "metrics": dict(trial.metrics),
+        "costs": costs,
+    }
+
+
+def _reference(state: SearchState) -> dict[str, Any] | None:
+    trials = state.role("reference")
+    if not trials:
+        return None
+    trial, tested = trials[0], state.tested or {}
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "architecture": trial.architecture.to_json(),
+        "metrics": dict(trial.metrics),
+        "costs": dict(trial.costs),
+        "test": tested.get("reference"),
+        "difference": tested.get("difference"),
+    }
+
+
+def _test(state: SearchState) -> dict[str, Any] | None:
+    if state.tested is None:
+        return None
+    return {**state.tested["metrics"], "interval": state.tested["interval"]}

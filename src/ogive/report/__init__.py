@@ -1,0 +1,7 @@
+"""What people look at: a search as one HTML file, and a network as a graph."""
+
+from ogive.report._draw import draw
+from ogive.report._graph import network_graph
+from ogive.report._write import write
+
+__all__ = ["draw", "network_graph", "write"]

@@ -1,0 +1,110 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "auc"})
+"""Metrics between 0 and 1 that are read in per cent."""
+
+_COSTS = {
+    "params": ("parameters", ""),
+    "macs": ("multiply-adds", ""),
+    "memory_mb": ("memory", " MB"),
+    "latency_ms": ("latency", " ms"),
+}
+_METRICS = {"auc": "AUC", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "macro_f1": "macro F1"}
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is read in per cent."""
+    return metric in _SHARES
+
+
+def label(name: str) -> str:
+    """A metric's or a cost's name in words."""
+    if name in _COSTS:
+        return _COSTS[name][0]
+    return _METRICS.get(name, name.replace("_", " "))
+
+
+def axis_label(name: str) -> str:
+    """The same with its unit."""
+    unit = "%" if is_share(name) else _COSTS.get(name, ("", ""))[1].strip()
+    return f"{label(name)} ({unit})" if unit else label(name)
+
+
+def scaled(metric: str, value: float) -> float:
+    """A metric's value in the unit that it is read in."""
+    return 100 * value if is_share(metric) else value
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number to some significant digits; a dash where there is none."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    shown = f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    shown = shown.rstrip("0").rstrip(".") if "." in shown else f"{float(shown):,.0f}"
+    return shown.replace("-", "−")
+
+
+def score(metric: str, value: Any) -> str:
+    """A metric's value: ``98.7 %`` for shares, four digits for others."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.2f} %" if is_share(metric) else number(value)
+
+
+def gap(metric: str, value: Any) -> str:
+    """A difference of two values of a metric, with its sign."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    shown = f"{100 * abs(value):.2f}" if is_share(metric) else number(abs(value), 3)
+    return f"{'−' if value < 0 else '+'}{shown}"
+
+
+def gap_unit(metric: str) -> str:
+    """What a difference of two values is counted in."""
+    return " points" if is_share(metric) else ""
+
+
+def count(value: Any) -> str:
+    """A count to three digits: ``41.3k``, ``1.2M``."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return number(value / size, 3) + unit
+    return number(value, 3)
+
+
+def cost(name: str, value: Any) -> str:
+    """A cost with its unit."""
+    unit = _COSTS.get(name, ("", ""))[1]
+    return (number(value, 3) if unit else count(value)) + unit
+
+
+def duration(seconds: Any) -> str:
+    """``48 s``, ``3 min 12 s``, ``2 h 5 min``."""
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{number(seconds, 2)} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def shorten(text: str, length: int) -> str:
+    """The text, or its two ends where it is longer than ``length``."""
+    if len(text) <= length:
+        return text
+    front = (length - 1) // 2
+    return f"{text[:front]}…{text[len(text) - (length - 1 - front) :]}"

@@ -1,0 +1,246 @@
+"""The report: one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from ogive.report import _charts, _text
+from ogive.report._draw import draw
+from ogive.report._records import JSON, Row, Search, read
+from ogive.report._worth import ENOUGH, worth
+
+__all__ = ["write"]
+
+_MOST_REASONS = 12
+_MOST_CHARTS = 4
+
+_PAGES = Environment(
+    loader=PackageLoader("ogive.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write(summary: JSON, path: str | Path) -> None:
+    """Writes the report of a search, whole or not at all.
+
+    Args:
+        summary: What ``ogive show --json`` prints, of a search at any moment.
+        path: Where the HTML goes.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    search = read(summary)
+    page = _PAGES.get_template("report.html.j2").render(_view(search))
+    part = Path(f"{path}.part")
+    part.write_text(page, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _view(search: Search) -> dict[str, Any]:
+    goal = search.goal.name
+    graph = search.part("graph")
+    return {
+        "plotly": get_plotlyjs(),
+        "status": search.summary.get("status") or "unknown",
+        "title": _title(search),
+        "lead": _lead(search),
+        "tiles": _tiles(search),
+        "reference": _reference(search),
+        "limits": _limits(search),
+        "network": draw(graph) if graph else "",
+        "decisions": list(search.part("best").get("architecture", {}).items()),
+        "over_time": _charts.over_time(search),
+        "thinned": _charts.thinned(search),
+        "goal": _text.label(goal),
+        "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
+        "curves": _charts.curves(search),
+        "worth": worth(search),
+        "enough": ENOUGH,
+        "gap": partial(_text.gap, goal),
+        "failures": _failures(search.rows),
+        "notes": search.part("task").get("notes") or [],
+        "bundle": _bundle(search),
+        "made": _made(search),
+    }
+
+
+def _title(search: Search) -> str:
+    name = search.part("task").get("name") or "a search"
+    winner, goal = search.winner, search.goal.name
+    if winner is None:
+        return f"No network was found for {name}"
+    test = search.part("test")
+    if goal in test:
+        return f"{_text.score(goal, test[goal])} {_text.label(goal)} on {name}"
+    value = _text.score(goal, winner.value(goal))
+    return f"{value} {_text.label(goal)} on {name}, on validation data"
+
+
+def _lead(search: Search) -> str:
+    test = search.part("test")
+    interval = test.get("interval")
+    if interval:
+        metric = interval["metric"]
+        low, high = (_text.score(metric, interval[end]) for end in ("low", "high"))
+        return (
+            f"On the test split, opened once: {_text.label(metric)} "
+            f"{_text.score(metric, test.get(metric))}, {100 * interval['level']:.0f} % interval "
+            f"{low} to {high}."
+        )
+    if search.summary.get("status") == "interrupted":
+        return (
+            "The search was interrupted. The test split is still sealed; give the same command "
+            "again to go on."
+        )
+    return "Scores are of the validation split, on which the network was chosen."
+
+
+def _tiles(search: Search) -> list[dict[str, str]]:
+    counts = Counter(row.state for row in search.rows)
+    used = search.part("budget").get("used") or {}
+    tiles = []
+    winner, goal = search.winner, search.goal.name
+    if winner is not None:
+        tiles.append((_text.score(goal, winner.value(goal)), f"validation {_text.label(goal)}"))
+    costs = search.part("best").get("costs") or {}
+    limits = search.part("limits")
+    for name, value in costs.items():
+        most = f", at most {_text.cost(name, limits[name])}" if name in limits else ""
+        tiles.append((_text.cost(name, value), f"{_text.label(name)}{most}"))
+    others = ", ".join(f"{n} {state}" for state, n in counts.items() if state != "complete")
+    tiles.append((str(counts["complete"]), f"trials complete{'; ' if others else ''}{others}"))
+    tiles.append((_text.duration(used.get("seconds")), _budget(search)))
+    return [{"value": value, "label": label} for value, label in tiles]
+
+
+def _budget(search: Search) -> str:
+    budget = search.part("budget")
+    parts = []
+    if budget.get("seconds"):
+        parts.append(_text.duration(budget["seconds"]))
+    parts += [f"{budget[name]:g} {name}" for name in ("trials", "epochs") if budget.get(name)]
+    return f"used of {' and '.join(parts)}" if parts else "used"
+
+
+def _reference(search: Search) -> dict[str, Any] | None:
+    told = search.part("reference")
+    if not told:
+        return None
+    best, test, goal = search.part("best"), search.part("test"), search.goal.name
+    rows = []
+    validation = (best.get("metrics") or {}, told.get("metrics") or {})
+    for name, (found, theirs) in (
+        ("on validation", validation),
+        ("on test", (test, told.get("test") or {})),
+    ):
+        if goal in found or goal in theirs:
+            scores = (_text.score(goal, x.get(goal)) for x in (found, theirs))
+            rows.append((f"{_text.label(goal)} {name}", *scores))
+    for cost in told.get("costs") or {}:
+        values = (_text.cost(cost, (x.get("costs") or {}).get(cost)) for x in (best, told))
+        rows.append((_text.label(cost), *values))
+    return {
+        "sentence": _verdict(best, told),
+        "rows": rows,
+        "note": (
+            "Both were trained with the same recipe for the same time, and scored on the same "
+            "rows; the interval is a paired bootstrap over them. It does not contain the spread "
+            "between training seeds."
+        ),
+    }
+
+
+def _verdict(best: JSON, told: JSON) -> str:
+    if best.get("architecture") == told.get("architecture"):
+        return (
+            "The search found nothing better than the hand-made reference, and hands that over."
+        )
+    difference = told.get("difference")
+    if not difference:
+        return "The difference was not measured: the test split was not opened."
+    metric = difference["metric"]
+    value, low, high = (_text.gap(metric, difference[x]) for x in ("value", "low", "high"))
+    unit = _text.gap_unit(metric)
+    measured = f"{value}{unit} {_text.label(metric)} on the test split ({low} to {high})"
+    if difference["verdict"] == "tie":
+        return f"A tie: {measured}. The interval contains zero."
+    return f"The found network is {difference['verdict']}: {measured}."
+
+
+def _limits(search: Search) -> list[tuple[str, str, str, bool]]:
+    costs = search.part("best").get("costs") or {}
+    return [
+        (
+            _text.label(name),
+            _text.cost(name, costs.get(name)),
+            _text.cost(name, most),
+            costs.get(name) is not None and costs[name] <= most,
+        )
+        for name, most in search.part("limits").items()
+    ]
+
+
+def _failures(rows: Sequence[Row]) -> list[tuple[int, str, str]]:
+    reasons = Counter(
+        (row.state, _kind(row.error)) for row in rows if row.state in ("failed", "rejected")
+    )
+    shown = [(n, state, reason) for (state, reason), n in reasons.most_common(_MOST_REASONS)]
+    left = sum(reasons.values()) - sum(n for n, _, _ in shown)
+    return [*shown, (left, "", "other reasons")] if left else shown
+
+
+def _kind(reason: str) -> str:
+    """The reason without its numbers, so that like reasons are counted together."""
+    words = ["…" if any(c.isdigit() for c in word) else word for word in reason.split()]
+    return _text.shorten(" ".join(words) or "no reason was given", 300)
+
+
+def _bundle(search: Search) -> dict[str, str] | None:
+    told = search.part("bundle")
+    if not told:
+        return None
+    path = str(told.get("path"))
+    what = "image.png" if search.part("task").get("kind") == "images" else "table.csv"
+    code = (
+        f"# With ogive\n"
+        f"from ogive import bundle\n"
+        f"print(bundle.load({path!r}).predict({what!r}))\n\n"
+        f"# Without: onnxruntime and numpy are enough\n"
+        f"# $ python {shlex.quote(path)}/predict.py {what}"
+    )
+    return {"path": path, "code": code}
+
+
+def _made(search: Search) -> list[tuple[str, str]]:
+    summary, space = search.summary, search.part("space")
+    strategy: Mapping[str, Any] = search.part("strategy")
+    rows = [
+        ("command", " ".join(map(str, summary.get("command") or []))),
+        ("run folder", summary.get("run")),
+        ("space", f"{space.get('name')}, {_size(space.get('size'))} architectures"),
+        ("strategy", strategy.get("name")),
+        ("seed", summary.get("seed")),
+        ("ogive", summary.get("ogive")),
+        ("began", summary.get("created")),
+    ]
+    rows += list(search.part("environment").items())
+    return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def _size(size: Any) -> str:
+    if not isinstance(size, int | float):
+        return "infinitely many" if size in ("inf", None) else str(size)
+    return f"{size:,}" if size < 1e6 else f"{float(size):.2g}"

@@ -71,7 +71,7 @@ def test_shares_can_be_given() -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, None, 0.2), (2, 0.1), (-0.1, 0.1)])
 def test_shares_that_leave_nothing_are_refused(shares: tuple[float, ...]) -> None:
-    with pytest.raises(SettingError, match="Give"):
+    with pytest.raises(SettingError, match=r"Give"):
         load(_table(100, 2), validation=shares[0], test=shares[-1])
 
 
@@ -136,7 +136,7 @@ def test_splits_add_up_for_the_final_training() -> None:
     np.testing.assert_array_equal(
         both.inputs, np.concatenate([task.train.inputs, task.validation.inputs])
     )
-    with pytest.raises(ValueError, match="one task"):
+    with pytest.raises(ValueError, match=r"one task"):
         _ = task.train + load(_table(100, 2)).validation
 
 

@@ -94,7 +94,8 @@ class Column:
     def to_json(self) -> dict[str, Any]:
         """Its fields, without those that say nothing for its type."""
         fields: dict[str, Any] = asdict(self)
-        return {key: value for key, value in fields.items() if value not in (None, (), False)}
+        said = {key: value for key, value in fields.items() if value not in (None, (), False)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Column:
@@ -104,6 +105,8 @@ class Column:
 
 def is_text(column: pd.Series[Any]) -> bool:
     """Whether a column holds text, or a mixture that can only be read as text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
     return bool(pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +67,13 @@ def load(
         TaskError: The data cannot be learned from as it is.
         SettingError: An argument is wrong.
     """
+    if problem is not None and problem not in get_args(Problem):
+        raise SettingError(
+            f"problem must be one that is known, but got {problem!r}."
+            f"{did_you_mean(problem, get_args(Problem))}"
+        )
     source = read_source(data, target)
-    parts, shares = _parts(source, {"validation": validation, "test": test}, target)
+    parts, shares = _parts(source, {"validation": validation, "test": test})
     classes, notes = find_classes(
         source.targets, problem, source.names, numbers_are_classes=source.kind == "images"
     )
@@ -121,7 +126,7 @@ def raw_inputs(preprocessing: Mapping[str, Any], data: Any) -> npt.NDArray[Any]:
 
 
 def _parts(
-    source: Source, wanted: Mapping[SplitName, Any], target: str | None
+    source: Source, wanted: Mapping[SplitName, Any]
 ) -> tuple[dict[SplitName, Source], dict[SplitName, float | None]]:
     """The splits that are given as data, and the shares of those that are drawn."""
     parts: dict[SplitName, Source] = {"train": source}
@@ -130,7 +135,9 @@ def _parts(
         if isinstance(want, float | int):
             shares[name] = _share(name, want)
         elif want is not None or name in source.given:
-            part = source.given[name] if want is None else read_source(want, target)
+            part = (
+                source.given[name] if want is None else read_source(want, str(source.targets.name))
+            )
             parts[name] = part
             shares[name] = 0.0
             _check_alike(name, part, source)
@@ -159,6 +166,13 @@ def _check_alike(name: SplitName, part: Source, train: Source) -> None:
             f"All splits must be of one kind, but the training data are {train.kind} and the "
             f"{name} data {part.kind}. Give both in one form."
         )
+    if isinstance(train.items, pd.DataFrame):
+        missing = train.items.columns.difference(part.items.columns)
+        if len(missing):
+            raise TaskError(
+                f"The {name} data must have the training data's columns, but {', '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} not there. Add them."
+            )
 
 
 def _join(items: Sequence[Any]) -> Any:

@@ -22,7 +22,17 @@ import numpy.typing as npt
 
 from ogive.errors import TaskError
 
-__all__ = ["BY_VALUE", "Kept", "Progress", "Stored", "chunks", "digest_rows", "keep", "keep_array", "recall"]
+__all__ = [
+    "BY_VALUE",
+    "Kept",
+    "Progress",
+    "Stored",
+    "chunks",
+    "digest_rows",
+    "keep",
+    "keep_array",
+    "recall",
+]
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]

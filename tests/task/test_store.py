@@ -187,3 +187,14 @@ def test_a_full_disk_is_said_before_anything_is_written(
     with pytest.raises(TaskError, match=r"free"):
         load(folder, cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_large_table_is_kept_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_store, "IN_MEMORY", 1 << 20)
+    inputs = np.random.default_rng(0).normal(size=(30_000, 10))
+    task = load((inputs, np.arange(30_000) % 3), cache=tmp_path)
+    assert len(pickle.dumps(task)) < 1_000_000
+    again = load((inputs, np.arange(30_000) % 3), cache=tmp_path)
+    assert again.key == task.key
+    with pytest.raises(TaskError, match=r"held in memory.*Give cache="):
+        load((inputs, np.arange(30_000) % 3))

@@ -21,7 +21,7 @@ from ogive.errors import TaskError
 from ogive.task._files import archive_inputs
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
-from ogive.task._store import BY_VALUE, chunks, keep, recall
+from ogive.task._store import BY_VALUE, chunks, keep
 
 __all__ = ["ImageInputs", "files_below"]
 
@@ -98,9 +98,7 @@ class ImageInputs(Inputs):
         path = None
         if options.cache is not None and (of_files or np.prod(shape, dtype=np.int64) > BY_VALUE):
             path = options.cache / f"images-{inputs.digest(items)}.npy"
-        kept = recall(path) if path is not None else None
-        if kept is None:
-            kept = keep(read, shape, np.uint8, path, options.progress)
+        kept = keep(read, shape, np.uint8, path, options.progress)
         rows, said = divide(kept.digests)
         return Prepared(inputs, kept, rows, notes + said)
 

@@ -1,8 +1,8 @@
 """How good are the outputs, and how sure is that: metrics and their bootstrap intervals.
 
 The metrics agree with scikit-learn's (a test says so) and are written out because a search scores
-after every epoch and a bootstrap a thousand times: scikit-learn's input checks cost ten times the
-metric itself on a validation split.
+after every epoch and a bootstrap a thousand times: with ten classes, scikit-learn's five take 13 ms
+for 360 rows and 34 ms for 10,000, these 0.3 and 5.
 """
 
 from __future__ import annotations

@@ -129,13 +129,16 @@ def keep(
         read: Gives the rows of a slice.
         shape: ``(rows, ...)`` of the whole.
         dtype: Of the whole.
-        path: The file to write, or None to hold the array in memory.
+        path: The file, named after its content, which is read if it is there and whole, and else
+            written; or None to hold the array in memory.
         progress: Told after every part.
 
     Raises:
         TaskError: Without a path, where the array is too large for memory; with one, where the
             disk is full or cannot be written.
     """
+    if path is not None and (kept := recall(path)) is not None:
+        return kept
     whole = np.lib.stride_tricks.as_strided(np.zeros((), dtype), shape, (0,) * len(shape))
     if path is None:
         if whole.nbytes > IN_MEMORY:
@@ -165,8 +168,7 @@ def keep_array(array: Array, cache: Path | None) -> Stored:
         cache
         / f"{hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()}.npy"
     )
-    kept = recall(path) or keep(array.__getitem__, array.shape, array.dtype, path)
-    return kept.stored
+    return keep(array.__getitem__, array.shape, array.dtype, path).stored
 
 
 def chunks(array: Array, size: int | None = None) -> Iterator[slice]:

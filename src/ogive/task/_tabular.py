@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from ogive.task._columns import MISSING, MISSING_CODE, Column, find_column
 from ogive.task._files import read_frame
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
-from ogive.task._store import keep, keep_array
+from ogive.task._store import BY_VALUE, keep
 
 __all__ = ["TableInputs"]
 
@@ -77,13 +79,17 @@ class TableInputs(Inputs):
                 f"size= is the height and width of images, but this is a table and "
                 f"size={options.size!r} was given. Leave it out."
             )
-        rows, notes = divide(_digests(items))
+        digests = _digests(items)
+        rows, notes = divide(digests)
         inputs, said = cls._fit(items.iloc[rows["train"]])
-        kept = keep(
-            lambda part: inputs.read(items.iloc[part]), (len(items), *inputs.shape), np.float32
-        )
-        stored = keep_array(kept.stored.array, options.cache)
-        return Prepared(inputs, kept._replace(stored=stored), rows, notes + said)
+        shape = (len(items), *inputs.shape)
+        path = None
+        if options.cache is not None and 4 * np.prod(shape, dtype=np.int64) > BY_VALUE:
+            digest = hashlib.blake2b(json.dumps(inputs.to_json()).encode(), digest_size=16)
+            digest.update(digests.data)
+            path = options.cache / f"table-{digest.hexdigest()}.npy"
+        kept = keep(lambda part: inputs.read(items.iloc[part]), shape, np.float32, path)
+        return Prepared(inputs, kept, rows, notes + said)
 
     @classmethod
     def _fit(cls, train: pd.DataFrame) -> tuple[TableInputs, list[str]]:

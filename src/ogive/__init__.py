@@ -2,6 +2,71 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ogive.bundle import Bundle, load as load_bundle
+    from ogive.engine import Result, search, summarize
+    from ogive.errors import OgiveError
+    from ogive.estimators import Estimator, Recipe, Run, Training
+    from ogive.executors import SerialExecutor, WorkerPool
+    from ogive.hardware import costs
+    from ogive.journal import Journal, MemoryJournal, SQLJournal
+    from ogive.nn import Chooser, annotate, build, record
+    from ogive.space import Architecture, Decision, SearchSpace
+    from ogive.strategies import ASHA, RandomSearch, RegularizedEvolution, Strategy
+    from ogive.task import Task, load
+    from ogive.trial import Proposal, Trial
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ASHA": "ogive.strategies",
+    "Architecture": "ogive.space",
+    "Bundle": "ogive.bundle",
+    "Chooser": "ogive.nn",
+    "Decision": "ogive.space",
+    "Estimator": "ogive.estimators",
+    "Journal": "ogive.journal",
+    "MemoryJournal": "ogive.journal",
+    "OgiveError": "ogive.errors",
+    "Proposal": "ogive.trial",
+    "RandomSearch": "ogive.strategies",
+    "Recipe": "ogive.estimators",
+    "RegularizedEvolution": "ogive.strategies",
+    "Result": "ogive.engine",
+    "Run": "ogive.estimators",
+    "SQLJournal": "ogive.journal",
+    "SearchSpace": "ogive.space",
+    "SerialExecutor": "ogive.executors",
+    "Strategy": "ogive.strategies",
+    "Task": "ogive.task",
+    "Training": "ogive.estimators",
+    "Trial": "ogive.trial",
+    "WorkerPool": "ogive.executors",
+    "annotate": "ogive.nn",
+    "build": "ogive.nn",
+    "costs": "ogive.hardware",
+    "load": "ogive.task",
+    "load_bundle": "ogive.bundle:load",
+    "record": "ogive.nn",
+    "search": "ogive.engine",
+    "summarize": "ogive.engine",
+}
+"""Where each public name lives. They are imported when first used, so that the command line and
+the packages that need no torch start without it (torch alone takes seconds to import)."""
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ogive' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = globals()[name] = getattr(import_module(module), attribute or name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

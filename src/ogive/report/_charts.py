@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ogive.report._records import Row, Search, thin
-from ogive.report._text import axis_label, cost, label, scaled, score, shorten
+from ogive.text import axis_label, cost, label, scaled, score, shorten
 
 _MOST_POINTS = 2000
 _MOST_CURVES = 12

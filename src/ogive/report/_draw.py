@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from ogive.report._text import count, shorten
+from ogive.text import count, shorten
 
 _WIDTH, _HEIGHT, _GAP = 264, 46, 24  # of a box, and between two layers, in pixels
 _COLUMN_GAP, _LANE_GAP, _MARGIN, _RADIUS = 20, 14, 8, 9

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from ogive.report._records import Row, Search, thin
-from ogive.report._text import number
+from ogive.text import number
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from ogive.report import _charts, _text
+from ogive import text
+from ogive.report import _charts
 from ogive.report._draw import draw
 from ogive.report._records import JSON, Row, Search, read
 from ogive.report._worth import ENOUGH, worth
@@ -64,12 +65,12 @@ def _view(search: Search) -> dict[str, Any]:
         "decisions": list(search.part("best").get("architecture", {}).items()),
         "over_time": _charts.over_time(search),
         "thinned": _charts.thinned(search),
-        "goal": _text.label(goal),
+        "goal": text.label(goal),
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
         "curves": _charts.curves(search),
         "worth": worth(search),
         "enough": ENOUGH,
-        "gap": partial(_text.gap, goal),
+        "gap": partial(text.gap, goal),
         "failures": _failures(search.rows),
         "notes": search.part("task").get("notes") or [],
         "bundle": _bundle(search),
@@ -84,9 +85,9 @@ def _title(search: Search) -> str:
         return f"No network was found for {name}"
     test = search.part("test")
     if goal in test:
-        return f"{_text.score(goal, test[goal])} {_text.label(goal)} on {name}"
-    value = _text.score(goal, winner.value(goal))
-    return f"{value} {_text.label(goal)} on {name}, on validation data"
+        return f"{text.score(goal, test[goal])} {text.label(goal)} on {name}"
+    value = text.score(goal, winner.value(goal))
+    return f"{value} {text.label(goal)} on {name}, on validation data"
 
 
 def _lead(search: Search) -> str:
@@ -94,10 +95,10 @@ def _lead(search: Search) -> str:
     interval = test.get("interval")
     if interval:
         metric = interval["metric"]
-        low, high = (_text.score(metric, interval[end]) for end in ("low", "high"))
+        low, high = (text.score(metric, interval[end]) for end in ("low", "high"))
         return (
-            f"On the test split, opened once: {_text.label(metric)} "
-            f"{_text.score(metric, test.get(metric))}, {100 * interval['level']:.0f} % interval "
+            f"On the test split, opened once: {text.label(metric)} "
+            f"{text.score(metric, test.get(metric))}, {100 * interval['level']:.0f} % interval "
             f"{low} to {high}."
         )
     if search.summary.get("status") == "interrupted":
@@ -114,15 +115,15 @@ def _tiles(search: Search) -> list[dict[str, str]]:
     tiles = []
     winner, goal = search.winner, search.goal.name
     if winner is not None:
-        tiles.append((_text.score(goal, winner.value(goal)), f"validation {_text.label(goal)}"))
+        tiles.append((text.score(goal, winner.value(goal)), f"validation {text.label(goal)}"))
     costs = search.part("best").get("costs") or {}
     limits = search.part("limits")
     for name, value in costs.items():
-        most = f", at most {_text.cost(name, limits[name])}" if name in limits else ""
-        tiles.append((_text.cost(name, value), f"{_text.label(name)}{most}"))
+        most = f", at most {text.cost(name, limits[name])}" if name in limits else ""
+        tiles.append((text.cost(name, value), f"{text.label(name)}{most}"))
     others = ", ".join(f"{n} {state}" for state, n in counts.items() if state != "complete")
     tiles.append((str(counts["complete"]), f"trials complete{'; ' if others else ''}{others}"))
-    tiles.append((_text.duration(used.get("seconds")), _budget(search)))
+    tiles.append((text.duration(used.get("seconds")), _budget(search)))
     return [{"value": value, "label": label} for value, label in tiles]
 
 
@@ -130,7 +131,7 @@ def _budget(search: Search) -> str:
     budget = search.part("budget")
     parts = []
     if budget.get("seconds"):
-        parts.append(_text.duration(budget["seconds"]))
+        parts.append(text.duration(budget["seconds"]))
     parts += [f"{budget[name]:g} {name}" for name in ("trials", "epochs") if budget.get(name)]
     return f"used of {' and '.join(parts)}" if parts else "used"
 
@@ -147,11 +148,11 @@ def _reference(search: Search) -> dict[str, Any] | None:
         ("on test", (test, told.get("test") or {})),
     ):
         if goal in found or goal in theirs:
-            scores = (_text.score(goal, x.get(goal)) for x in (found, theirs))
-            rows.append((f"{_text.label(goal)} {name}", *scores))
+            scores = (text.score(goal, x.get(goal)) for x in (found, theirs))
+            rows.append((f"{text.label(goal)} {name}", *scores))
     for cost in told.get("costs") or {}:
-        values = (_text.cost(cost, (x.get("costs") or {}).get(cost)) for x in (best, told))
-        rows.append((_text.label(cost), *values))
+        values = (text.cost(cost, (x.get("costs") or {}).get(cost)) for x in (best, told))
+        rows.append((text.label(cost), *values))
     return {
         "sentence": _verdict(best, told),
         "rows": rows,
@@ -172,9 +173,9 @@ def _verdict(best: JSON, told: JSON) -> str:
     if not difference:
         return "The difference was not measured: the test split was not opened."
     metric = difference["metric"]
-    value, low, high = (_text.gap(metric, difference[x]) for x in ("value", "low", "high"))
-    unit = _text.gap_unit(metric)
-    measured = f"{value}{unit} {_text.label(metric)} on the test split ({low} to {high})"
+    value, low, high = (text.gap(metric, difference[x]) for x in ("value", "low", "high"))
+    unit = text.gap_unit(metric)
+    measured = f"{value}{unit} {text.label(metric)} on the test split ({low} to {high})"
     if difference["verdict"] == "tie":
         return f"A tie: {measured}. The interval contains zero."
     return f"The found network is {difference['verdict']}: {measured}."
@@ -184,9 +185,9 @@ def _limits(search: Search) -> list[tuple[str, str, str, bool]]:
     costs = search.part("best").get("costs") or {}
     return [
         (
-            _text.label(name),
-            _text.cost(name, costs.get(name)),
-            _text.cost(name, most),
+            text.label(name),
+            text.cost(name, costs.get(name)),
+            text.cost(name, most),
             costs.get(name) is not None and costs[name] <= most,
         )
         for name, most in search.part("limits").items()
@@ -205,7 +206,7 @@ def _failures(rows: Sequence[Row]) -> list[tuple[int, str, str]]:
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that like reasons are counted together."""
     words = ["…" if any(c.isdigit() for c in word) else word for word in reason.split()]
-    return _text.shorten(" ".join(words) or "no reason was given", 300)
+    return text.shorten(" ".join(words) or "no reason was given", 300)
 
 
 def _bundle(search: Search) -> dict[str, str] | None:

@@ -1,0 +1,200 @@
+"""How a search was called, kept in its run folder; and the call itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+from rich.console import Console
+
+from ogive import task as tasks
+from ogive.cli._exits import INTERRUPTED
+from ogive.cli._print import print_summary
+from ogive.engine import Result, search
+from ogive.errors import JournalError, SettingError, SpaceError, did_you_mean
+from ogive.nn import NetworkFunction
+from ogive.progress import View, live, plain
+from ogive.spaces import SPACES
+
+__all__ = ["Call", "run"]
+
+_FILE = "search.json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options of one ``ogive search``."""
+
+    data: str
+    target: str | None = None
+    problem: str | None = None
+    metric: str | None = None
+    size: int | None = None
+    validation: str | None = None
+    test: str | None = None
+    budget: str | None = None
+    trials: int | None = None
+    epochs: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    maximize: tuple[str, ...] = ()
+    minimize: tuple[str, ...] = ()
+    space: str | None = None
+    strategy: str = "asha"
+    workers: int | None = None
+    seed: int = 0
+
+    def save(self, folder: Path) -> None:
+        """Writes it down, unless the folder has one: the journal says whether they agree."""
+        path = folder / _FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(json.dumps(asdict(self), indent=1))
+        except OSError as error:
+            raise JournalError(
+                f"A run folder must be writable, but {folder} is not: {error.strerror}. Choose "
+                "another with --out."
+            ) from error
+
+    @classmethod
+    def load(cls, folder: Path) -> Call:
+        """Reads how the search in a run folder was called.
+
+        Raises:
+            JournalError: If there is none, or it cannot be read.
+        """
+        path = folder / _FILE
+        try:
+            data = json.loads(path.read_text())
+            return cls(**{**data, **{n: tuple(data[n]) for n in ("maximize", "minimize")}})
+        except FileNotFoundError:
+            raise JournalError(
+                f"A run folder of the command line holds a {_FILE}, but {folder} has none. Name "
+                "the folder that ogive search wrote (--out, runs/<data> by default)."
+            ) from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise JournalError(
+                f"A run folder holds a readable {_FILE}, but {path} is not: {error}. Give the "
+                "whole search command again instead."
+            ) from error
+
+
+def run(call: Call, folder: Path, *, as_json: bool) -> None:
+    """Runs a search, or goes on with it, and prints how it ended.
+
+    Raises:
+        OgiveError: With one message.
+        SystemExit: With 130, if it was interrupted.
+    """
+    with _view(as_json) as view:
+        result = _search(call, folder, view)
+    if as_json:
+        print(json.dumps(result.summary, indent=1))
+    else:
+        print_summary(result.summary, Console())
+    if result.status == "interrupted":
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _view(as_json: bool) -> Iterator[View]:
+    console = Console(stderr=True)
+    if console.is_terminal and not as_json:
+        with live(console) as view:
+            yield view
+    else:
+        with plain(sys.stderr) as view:
+            yield view
+
+
+def _search(call: Call, folder: Path, view: View) -> Result:
+    network = None if call.space is None else _network(call.space)
+    call.save(folder)
+    task = tasks.load(
+        call.data,
+        target=call.target,
+        problem=call.problem,  # type: ignore[arg-type]  # checked by the option
+        metric=call.metric,
+        size=call.size,
+        validation=_share(call.validation),
+        test=_share(call.test),
+        seed=call.seed,
+        cache=folder / "cache",
+    )
+    return search(
+        network,
+        task,
+        budget=call.budget,
+        trials=call.trials,
+        epochs=call.epochs,
+        limits=call.limits,
+        maximize=call.maximize or None,
+        minimize=call.minimize,
+        strategy=call.strategy,
+        workers=call.workers,
+        seed=call.seed,
+        out=folder,
+        progress=view,
+    )
+
+
+def _share(text: str | None) -> float | str | None:
+    """A share of the rows, or a path."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _network(named: str) -> NetworkFunction | str:
+    """A ready-made space by name, or a function of a file.
+
+    Raises:
+        SettingError: If there is no such space or file.
+        SpaceError: If the file does not run, or has no such function.
+    """
+    path, colon, name = named.rpartition(":")
+    if not colon:
+        if named not in SPACES:
+            raise SettingError(
+                f"A space is a ready-made one, or file.py:function, but got {named!r}."
+                f"{did_you_mean(named, SPACES)}"
+            )
+        return named
+    module = _module(Path(path))
+    functions = [n for n, value in vars(module).items() if callable(value)]
+    if name not in functions:
+        raise SpaceError(f"{path} has no function {name!r}.{did_you_mean(name, functions)}")
+    function: NetworkFunction = getattr(module, name)
+    return function
+
+
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SettingError(
+            f"--space file.py:function names a file, but {path} does not exist. Check the path."
+        )
+    name = f"ogive_space_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SettingError(f"--space names a Python file, but {path} is not one (.py).")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SpaceError(
+            f"A file with a network function must import, but {path} raised "
+            f"{type(error).__name__}: {error}."
+        ) from error
+    # Workers cannot import it by its name, so it goes to them whole.
+    cloudpickle.register_pickle_by_value(module)
+    return module

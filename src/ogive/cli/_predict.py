@@ -1,0 +1,48 @@
+"""``ogive predict``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ogive import bundle as bundles
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder (RUN/bundle).")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Images or folders of them; or tables, a line a row.")
+    ],
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Print the probability of each class too.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a list of JSON objects.")
+    ] = False,
+) -> None:
+    """Predict labels or values for FILES with a bundle."""
+    loaded = bundles.load(bundle)
+    rows = []
+    for file in files:
+        outputs = loaded.predict_proba(file)
+        for place, output in enumerate(outputs):
+            name = str(file) if len(outputs) == 1 else f"{file}:{place}"
+            answer = loaded.labels[output.argmax()] if loaded.labels else float(output[0])
+            row: dict[str, object] = {"input": name, "prediction": answer}
+            if proba and loaded.labels:
+                row["probabilities"] = dict(zip(loaded.labels, map(float, output), strict=True))
+            rows.append(row)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        shares = row.get("probabilities", {})
+        assert isinstance(shares, dict)
+        said = " ".join(f"{label}={share:.4f}" for label, share in shares.items())
+        typer.echo(f"{row['input']}\t{row['prediction']}" + (f"\t{said}" if said else ""))

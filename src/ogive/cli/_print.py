@@ -1,0 +1,138 @@
+"""A summary as people read it in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ogive import text
+
+__all__ = ["print_summary"]
+
+_TOP = 10
+_REASONS = 5
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Prints how a search stands: the best, what it is compared with, the trials, the budget."""
+    goal = [*summary["maximize"], *summary["minimize"]][0]
+    for line in _lines(summary, goal):
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(_trials(summary, goal))
+    for line in _failures(summary):
+        console.print(line, soft_wrap=True, highlight=False)
+    if summary["run"]:
+        console.print(f"report: {escape(summary['run'])}/report.html", soft_wrap=True)
+        if summary["bundle"]:
+            console.print(f"bundle: {escape(summary['bundle']['path'])}", soft_wrap=True)
+
+
+def _lines(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
+    name = (summary["task"] or {}).get("name", "the search")
+    yield f"[bold]{escape(name)}[/bold]: {summary['status']}, {_used(summary)}"
+    for note in (summary["task"] or {}).get("notes", []):
+        yield f"note: {escape(note)}"
+    best = summary["best"]
+    if best is None:
+        yield "No trial has completed yet."
+        return
+    metrics = best["metrics"] | best["costs"]
+    yield (
+        f"best: trial {best['number']}, {text.label(goal)} {text.score(goal, metrics.get(goal))} "
+        "on validation"
+    )
+    costs = (
+        text.label(n)
+        + " "
+        + text.cost(n, value)
+        + (f" (at most {text.cost(n, summary['limits'][n])})" if n in summary["limits"] else "")
+        for n, value in best["costs"].items()
+    )
+    yield f"costs: {', '.join(costs)}"
+    yield from _tested(summary, goal)
+
+
+def _tested(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
+    test, reference = summary["test"], summary["reference"]
+    if test:
+        interval = test["interval"]
+        metric = interval["metric"]
+        low, high = (text.score(metric, interval[end]) for end in ("low", "high"))
+        yield (
+            f"[bold]test: {text.label(metric)} {text.score(metric, test[metric])}[/bold] "
+            f"({100 * interval['level']:.0f} % interval {low} to {high})"
+        )
+    if reference is None:
+        return
+    if reference["difference"]:
+        told = reference["difference"]
+        metric = told["metric"]
+        value, low, high = (text.gap(metric, told[x]) for x in ("value", "low", "high"))
+        yield (
+            f"reference: {text.label(metric)} {text.score(metric, reference['test'][metric])} on "
+            f"test; the found network is {value}{text.gap_unit(metric)} ({low} to {high}): "
+            f"{_verdict(summary)}"
+        )
+    elif reference["metrics"]:
+        yield f"reference: {text.label(goal)} {text.score(goal, reference['metrics'].get(goal))} on validation"
+
+
+def _verdict(summary: Mapping[str, Any]) -> str:
+    reference = summary["reference"]
+    if reference["architecture"] == summary["best"]["architecture"]:
+        return "it is the reference itself; the search found nothing better"
+    verdict: str = reference["difference"]["verdict"]
+    return f"a {verdict}" if verdict == "tie" else verdict
+
+
+def _used(summary: Mapping[str, Any]) -> str:
+    budget = summary["budget"]
+    used = budget["used"]
+    parts = [text.duration(used["seconds"])]
+    if budget.get("seconds"):
+        parts[0] += f" of {text.duration(budget['seconds'])}"
+    parts.append(f"{used['trials']}" + (f" of {budget['trials']}" if budget.get("trials") else "") + " trials")
+    parts.append(f"{text.number(used['epochs'], 3)} epochs")
+    return ", ".join(parts)
+
+
+def _trials(summary: Mapping[str, Any], goal: str) -> Table:
+    greater = goal in summary["maximize"]
+    complete = [
+        trial
+        for trial in summary["trials"]
+        if trial["state"] == "complete" and goal in (trial["metrics"] | trial["costs"])
+    ]
+    complete.sort(key=lambda t: (t["metrics"] | t["costs"])[goal], reverse=greater)
+    table = Table(box=None, pad_edge=False)
+    costs = list(dict.fromkeys(name for trial in complete for name in trial["costs"]))
+    for heading in ("trial", "role", "fidelity", text.label(goal), *map(text.label, costs), "time"):
+        table.add_column(heading, justify="left" if heading == "role" else "right")
+    for trial in complete[:_TOP]:
+        value = (trial["metrics"] | trial["costs"])[goal]
+        table.add_row(
+            str(trial["number"]),
+            trial["role"],
+            f"{trial['fidelity']:.2g}",
+            text.score(goal, value),
+            *(text.cost(name, trial["costs"].get(name)) for name in costs),
+            text.duration(trial["seconds"]),
+        )
+    return table
+
+
+def _failures(summary: Mapping[str, Any]) -> Iterator[str]:
+    reasons = Counter(
+        (trial["state"], trial["error"])
+        for trial in summary["trials"]
+        if trial["state"] in ("failed", "rejected")
+    )
+    for (state, reason), count in reasons.most_common(_REASONS):
+        yield f"{count} {state}: {escape(text.shorten(str(reason), 160))}"
+    if len(reasons) > _REASONS:
+        yield f"and {len(reasons) - _REASONS} other reasons"

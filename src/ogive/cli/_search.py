@@ -1,0 +1,118 @@
+"""``ogive search``"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ogive.cli._call import Call, run
+from ogive.cli._exits import EXITS
+from ogive.errors import SettingError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+_CODES = ", ".join(f"{code} {what}" for code, what in EXITS.items())
+
+
+class _Problem(StrEnum):
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+@app.command(epilog=f"Exit codes: {_CODES}.")
+def search(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with a subfolder a class, a .npz, .csv or .parquet file, or a built-in "
+            "name (digits, breast_cancer, diabetes, …)."
+        ),
+    ],
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for everything: 90s, 30min, 2h. 10min if no budget is given.",
+        ),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Trainings in all.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Epochs in all trainings.")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COST=MOST",
+            help="What the network may cost: params, macs, memory_mb, latency_ms. Repeatable.",
+        ),
+    ] = None,
+    maximize: Annotated[list[str] | None, typer.Option(help="A metric to make large.")] = None,
+    minimize: Annotated[
+        list[str] | None, typer.Option(help="A metric or cost to make small.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="A ready-made space, or file.py:function.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="asha, evolution or random.")] = "asha",
+    workers: Annotated[
+        int | None, typer.Option(help="Trials side by side; measured if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA by default.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column of a table to predict.")] = None,
+    problem: Annotated[
+        _Problem | None, typer.Option(help="Where the target leaves it open.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="The metric to optimise.")] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of images.")] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Validation data, or their share of the rows.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Test data, or their share of the rows.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, as ogive show --json does.")
+    ] = False,
+) -> None:
+    """Find the best network for DATA within limits; train, verify and report it.
+
+    In a run folder that stands already the same command goes on where it was. Ctrl-C once writes
+    what there is; twice stops at once.
+    """
+    if budget is None and trials is None and epochs is None:
+        budget = "10min"
+        typer.echo("No budget was given: taking --budget 10min.", err=True)
+    call = Call(
+        data=data,
+        target=target,
+        problem=problem,
+        metric=metric,
+        size=size,
+        validation=validation,
+        test=test,
+        budget=budget,
+        trials=trials,
+        epochs=epochs,
+        limits=_limits(limit or []),
+        maximize=tuple(maximize or ()),
+        minimize=tuple(minimize or ()),
+        space=space,
+        strategy=strategy,
+        workers=workers,
+        seed=seed,
+    )
+    run(call, out or Path("runs") / Path(data).stem, as_json=as_json)
+
+
+def _limits(given: list[str]) -> dict[str, float]:
+    limits = {}
+    for text in given:
+        name, equals, most = text.partition("=")
+        try:
+            if not equals:
+                raise ValueError
+            limits[name.strip()] = float(most.replace("_", ""))
+        except ValueError:
+            raise SettingError(
+                f"A limit reads COST=MOST, such as latency_ms=5, but got {text!r}."
+            ) from None
+    return limits

@@ -1,0 +1,30 @@
+"""``ogive show``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ogive.cli._print import print_summary
+from ogive.engine import summarize
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as one JSON object.")
+    ] = False,
+) -> None:
+    """Show where the search in RUN stands, or how it ended."""
+    summary = summarize(folder)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+    else:
+        print_summary(summary, Console())

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ogive.bundle import Bundle, load as load_bundle
+    from ogive.bundle import Bundle
+    from ogive.bundle import load as load_bundle
     from ogive.engine import Result, search, summarize
     from ogive.errors import OgiveError
     from ogive.estimators import Estimator, Recipe, Run, Training

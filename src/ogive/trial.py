@@ -18,7 +18,6 @@ Role = Literal["search", "finalist", "reference", "final"]
 """``search`` trials are a strategy's own; the others belong to the end of a search."""
 
 
-
 def _nothing() -> Mapping[str, float]:
     return MappingProxyType({})
 

@@ -52,7 +52,8 @@ class Bundle:
         outputs = self.predict_proba(data)
         if not self.labels:
             return outputs[:, 0]
-        return np.array(self.labels)[outputs.argmax(axis=1)]
+        named: npt.NDArray[Any] = np.array(self.labels)[outputs.argmax(axis=1)]
+        return named
 
     def predict_proba(self, data: Any) -> npt.NDArray[np.float32]:
         """Returns probabilities ``(n, classes)``, or values ``(n, 1)``."""

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -177,7 +176,7 @@ def _verified(folder: Path, raw: Array, expected: Array, labelled: bool) -> dict
 
 def _start(script: str, arguments: list[str]) -> subprocess.Popen[str]:
     # -I: isolated from the environment and the working directory, as on another machine.
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  # our own script
         [sys.executable, "-I", "-W", "ignore", str(_SCRIPTS / script), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -227,14 +226,14 @@ def _same_labels(found: Array, expected: Array) -> bool:
 
 
 def _replace(part: Path, final: Path) -> None:
-    os.chmod(part, 0o755)
+    part.chmod(0o755)  # as any new folder; a temporary one is private
     if final.exists():
         older = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-        os.replace(final, older / "bundle")
-        os.replace(part, final)
+        final.replace(older / "bundle")
+        part.replace(final)
         shutil.rmtree(older, ignore_errors=True)
     else:
-        os.replace(part, final)
+        part.replace(final)
 
 
 def _dump(path: Path, data: Mapping[str, Any]) -> None:

@@ -83,7 +83,7 @@ def guarded() -> Iterator[None]:
             f"{error.strerror or error}. Free some space, or choose another folder with --out."
         )
         sys.exit(exit_code(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the last resort
         _debug()
         path = Path(tempfile.gettempdir()) / f"ogive-error-{os.getpid()}.txt"
         path.write_text(traceback.format_exc())

@@ -22,9 +22,7 @@ def predict(
     proba: Annotated[
         bool, typer.Option("--proba", help="Print the probability of each class too.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a list of JSON objects.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")] = False,
 ) -> None:
     """Predict labels or values for FILES with a bundle."""
     loaded = bundles.load(bundle)

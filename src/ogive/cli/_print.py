@@ -96,7 +96,11 @@ def _used(summary: Mapping[str, Any]) -> str:
     parts = [text.duration(used["seconds"])]
     if budget.get("seconds"):
         parts[0] += f" of {text.duration(budget['seconds'])}"
-    parts.append(f"{used['trials']}" + (f" of {budget['trials']}" if budget.get("trials") else "") + " trials")
+    parts.append(
+        f"{used['trials']}"
+        + (f" of {budget['trials']}" if budget.get("trials") else "")
+        + " trials"
+    )
     parts.append(f"{text.number(used['epochs'], 3)} epochs")
     return ", ".join(parts)
 
@@ -111,7 +115,14 @@ def _trials(summary: Mapping[str, Any], goal: str) -> Table:
     complete.sort(key=lambda t: (t["metrics"] | t["costs"])[goal], reverse=greater)
     table = Table(box=None, pad_edge=False)
     costs = list(dict.fromkeys(name for trial in complete for name in trial["costs"]))
-    for heading in ("trial", "role", "fidelity", text.label(goal), *map(text.label, costs), "time"):
+    for heading in (
+        "trial",
+        "role",
+        "fidelity",
+        text.label(goal),
+        *map(text.label, costs),
+        "time",
+    ):
         table.add_column(heading, justify="left" if heading == "role" else "right")
     for trial in complete[:_TOP]:
         value = (trial["metrics"] | trial["costs"])[goal]

@@ -68,7 +68,9 @@ def search(
     validation: Annotated[
         str | None, typer.Option(help="Validation data, or their share of the rows.")
     ] = None,
-    test: Annotated[str | None, typer.Option(help="Test data, or their share of the rows.")] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Test data, or their share of the rows.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, as ogive show --json does.")
     ] = False,

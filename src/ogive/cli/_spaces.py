@@ -39,7 +39,9 @@ def spaces(
 
 
 def _list(console: Console) -> None:
-    table = Table("space", "for", "decisions", "architectures", "what it is", box=None, pad_edge=False)
+    table = Table(
+        "space", "for", "decisions", "architectures", "what it is", box=None, pad_edge=False
+    )
     for name, function in ready.SPACES.items():
         space, data = _recorded(name)
         table.add_row(name, f"as {data}", str(len(space)), _size(space), _first_line(function))
@@ -70,8 +72,6 @@ def _conditions(decision: Decision) -> str:
     if () in decision.conditions:
         return ""
     return " or ".join(
-        " and ".join(
-            f"{c.parent} is {'/'.join(sorted(map(str, c.values)))}" for c in conjunction
-        )
+        " and ".join(f"{c.parent} is {'/'.join(sorted(map(str, c.values)))}" for c in conjunction)
         for conjunction in decision.conditions
     )

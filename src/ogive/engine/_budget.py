@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ogive.errors import BudgetError, SettingError
-from ogive.estimators import Recipe
+from ogive.estimators import Precision, Recipe
 
 __all__ = ["Budget", "Plan", "plan", "seconds_of"]
 
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)(?:s|utes?|onds?)?(?=\s|\d|$)", re.IGNORECASE)
+_DURATION = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)(?:s|utes?|onds?)?(?=\s|\d|$)", re.IGNORECASE
+)
 
 _HANDOVER_SHARE = 0.12
 _HANDOVER_SECONDS = 25.0
@@ -109,7 +111,7 @@ class Plan:
     finals_trials: int
     workers: int
     threads: int
-    precision: str
+    precision: Precision
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -131,7 +133,7 @@ def plan(
     reference: bool,
     workers: int,
     threads: int,
-    precision: str,
+    precision: Precision,
     spent: float = 0.0,
 ) -> Plan:
     """Shares a budget out.

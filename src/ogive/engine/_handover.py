@@ -35,7 +35,9 @@ class Chosen:
         costs: Measured again, with nothing else running.
     """
 
-    def __init__(self, setup: Setup, trial: Trial, final: Trial, costs: Mapping[str, float]) -> None:
+    def __init__(
+        self, setup: Setup, trial: Trial, final: Trial, costs: Mapping[str, float]
+    ) -> None:
         self.trial = trial
         self.final = final
         self.costs = dict(costs)
@@ -121,7 +123,16 @@ def export(setup: Setup, chosen: Chosen, summary: Mapping[str, Any]) -> dict[str
     folder = setup.folder / "bundle"
     card = {
         name: summary[name]
-        for name in ("ogive", "command", "seed", "task", "limits", "test", "reference", "environment")
+        for name in (
+            "ogive",
+            "command",
+            "seed",
+            "task",
+            "limits",
+            "test",
+            "reference",
+            "environment",
+        )
     }
     card |= {
         "space": summary["space"]["name"],

@@ -30,7 +30,7 @@ def checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
             raise SettingError(
                 f"A limit is on a cost, but {name!r} is none.{did_you_mean(name, COSTS)}"
             )
-        if not isinstance(most, int | float) or not most > 0:
+        if not most > 0:
             raise SettingError(f"A limit is a positive number, but {name}={most!r}.")
         checked[name] = float(most)
     return checked

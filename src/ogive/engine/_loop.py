@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 from ogive.engine._budget import Plan
@@ -24,7 +23,7 @@ from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Bench, Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
 from ogive.errors import JournalError, LimitError, TrialFailed
-from ogive.estimators import Run, Training
+from ogive.estimators import Precision, Run, Training
 from ogive.journal import Journal
 from ogive.progress import Phase, Snapshot
 from ogive.space import Architecture
@@ -48,7 +47,12 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def run_trial(
-    bench: Bench, role: Role, epochs: float, precision: str, architecture: Architecture, run: Run
+    bench: Bench,
+    role: Role,
+    epochs: float,
+    precision: Precision,
+    architecture: Architecture,
+    run: Run,
 ) -> dict[str, float]:
     """What a worker does."""
     if role == "search" and bench.estimator is not None:
@@ -220,9 +224,9 @@ class Loop:
     def _over(self) -> str | None:
         """Which part of the budget the search has used up."""
         budget, plan = self._setup.budget, self._plan
-        if budget.trials is not None:
-            if self.state.spent_trials >= budget.trials - plan.finals_trials:
-                return "trials"
+        spent = self.state.spent_trials
+        if budget.trials is not None and spent >= budget.trials - plan.finals_trials:
+            return "trials"
         if budget.epochs is not None:
             kept = plan.epochs * (plan.finalists + plan.reference) + plan.refit * plan.final_epochs
             if self.state.epochs >= budget.epochs - kept:
@@ -252,7 +256,9 @@ class Loop:
         except TrialFailed as failure:
             self._append(ended(self._me, trial.number, "failed", error=str(failure)))
             return
-        if trial.role in ("search", "finalist") and (reason := exceeded(costs, self._setup.limits)):
+        if trial.role in ("search", "finalist") and (
+            reason := exceeded(costs, self._setup.limits)
+        ):
             self._append(
                 ended(self._me, trial.number, "rejected", error=reason, costs=costs, seconds=0.0)
             )
@@ -268,7 +274,13 @@ class Loop:
         run, plan = self._run(trial), self._plan
         epochs = plan.final_epochs if trial.role == "final" else plan.epochs
         future = self._executor.submit(
-            run_trial, self._setup.bench, trial.role, epochs, plan.precision, trial.architecture, run
+            run_trial,
+            self._setup.bench,
+            trial.role,
+            epochs,
+            plan.precision,
+            trial.architecture,
+            run,
         )
         self._running[trial.number] = _Running(trial, run, costs, future, begun)
 
@@ -344,7 +356,9 @@ class Loop:
                 f"{error.strerror}. Free some space and give the same command again; "
                 "what has ended is kept."
             ) from error
-        reason = str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
+        reason = (
+            str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
+        )
         return ended(self._me, number, "failed", error=reason, **more)
 
     def _prune(self) -> None:
@@ -378,8 +392,7 @@ class Loop:
         """Hands a picture of where the search stands to the live view."""
         budget = self._setup.budget
         if phase is None:
-            finals = "final" if self.state.role("final") else "finalists"
-            phase = "search" if self.state.closed is None else finals
+            phase = self._phase()
         self._progress(
             Snapshot(
                 phase=phase,
@@ -394,6 +407,11 @@ class Loop:
             )
         )
 
+    def _phase(self) -> Phase:
+        if self.state.closed is None:
+            return "search"
+        return "final" if self.state.role("final") else "finalists"
+
     def _share(self, running: _Running) -> float:
         lines = len(_curve(running.run.folder))
         epochs = self._plan.epochs * running.trial.fidelity
@@ -406,7 +424,7 @@ class Loop:
             yield
             return
 
-        def once(number: int, frame: FrameType | None) -> None:
+        def once(*_: object) -> None:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.interrupted = True

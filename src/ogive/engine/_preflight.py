@@ -13,7 +13,7 @@ from ogive.engine._limits import smallest_within
 from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Bench, Setup, references
 from ogive.errors import OgiveError, TrialFailed
-from ogive.estimators import step_seconds
+from ogive.estimators import Precision, step_seconds
 from ogive.nn import check
 from ogive.space import Architecture
 
@@ -36,7 +36,7 @@ class _Speed:
 
     workers: int
     threads: int
-    precision: str
+    precision: Precision
     seconds: float
 
     @property
@@ -151,16 +151,22 @@ def _fastest(
     return max(speeds, key=lambda speed: speed.rate)
 
 
-def _measure(bench: Bench, architecture: Architecture, threads: int) -> dict[str, float]:
+def _measure(bench: Bench, architecture: Architecture, threads: int) -> dict[Precision, float]:
     """Seconds a training step takes in each precision. Runs in a worker."""
     assert bench.network is not None and bench.task is not None
     recipe = bench.recipe_of(architecture)
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
     try:
         return {
             precision: step_seconds(
-                bench.network, bench.task, architecture, recipe, threads=threads, precision=precision
+                bench.network,
+                bench.task,
+                architecture,
+                recipe,
+                threads=threads,
+                precision=precision,
             )
-            for precision in ("fp32", "bf16")
+            for precision in precisions
         }
     except OgiveError:
         raise

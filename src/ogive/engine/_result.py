@@ -47,7 +47,9 @@ class Result:
     _chosen: Chosen | None
 
     def __repr__(self) -> str:
-        best = "none" if self.best is None else f"trial {self.best.number} {dict(self.best.metrics)}"
+        best = (
+            "none" if self.best is None else f"trial {self.best.number} {dict(self.best.metrics)}"
+        )
         return f"Result({self.status!r}, best={best}, folder={str(self.folder)!r})"
 
     @property

@@ -122,7 +122,7 @@ def _silent(snapshot: Snapshot) -> None:
 def _folder(out: str | Path | None, task: object) -> Path:
     if out is None:
         name = task.name if isinstance(task, Task) else task if isinstance(task, str) else "search"
-        out = Path("runs") / f"{Path(name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = Path("runs") / f"{Path(name).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     folder = Path(out).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)

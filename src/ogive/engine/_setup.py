@@ -179,7 +179,11 @@ def set_up(
     Raises:
         OgiveError: The first thing that is wrong.
     """
-    given = task if task is None or isinstance(task, Task) else tasks.load(task, cache=folder / "cache", seed=seed)
+    given = (
+        task
+        if task is None or isinstance(task, Task)
+        else tasks.load(task, cache=folder / "cache", seed=seed)
+    )
     if isinstance(network, SearchSpace):
         if estimator is None:
             raise SettingError(
@@ -189,7 +193,9 @@ def set_up(
         space, function = network, None
     else:
         if given is None:
-            raise SettingError("A search over networks needs a task: pass data as its second argument.")
+            raise SettingError(
+                "A search over networks needs a task: pass data as its second argument."
+            )
         function = _function(network, given)
         space = None
     if recipe is None and given is not None:

@@ -58,7 +58,8 @@ class _Process:
             return True
         # On this machine one can look, and need not wait for the lease to run out.
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.born) < 2
+            born: float = psutil.Process(self.pid).create_time()
+            return abs(born - self.born) < 2
         except psutil.Error:
             return False
 
@@ -170,7 +171,9 @@ class SearchState:
 
     def _start(self, event: Mapping[str, Any]) -> Trial:
         trial = Trial(
-            event["number"], Proposal.from_json(event["proposal"]), role=event.get("role", "search")
+            event["number"],
+            Proposal.from_json(event["proposal"]),
+            role=event.get("role", "search"),
         )
         self.trials[trial.number] = trial
         self.owners[trial.number] = event["process"]
@@ -219,7 +222,9 @@ class SearchState:
 
     def running(self, *roles: Role) -> list[Trial]:
         """The trials of these roles that have not ended."""
-        return [t for t in map(self.trials.__getitem__, self.owners) if not roles or t.role in roles]
+        return [
+            t for t in map(self.trials.__getitem__, self.owners) if not roles or t.role in roles
+        ]
 
     def orphans(self, now: float) -> list[Trial]:
         """Running trials whose process is dead, has left or has let its lease run out."""

@@ -3,10 +3,20 @@
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
-from ogive.estimators._train import Training, device_of, predict, step_seconds, train
+from ogive.estimators._train import (
+    FitOn,
+    Precision,
+    Training,
+    device_of,
+    predict,
+    step_seconds,
+    train,
+)
 
 __all__ = [
     "Estimator",
+    "FitOn",
+    "Precision",
     "Recipe",
     "Run",
     "Schedule",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ogive.estimators._recipe import Recipe
 
@@ -80,8 +80,8 @@ def move(images: Tensor, recipe: Recipe, rng: np.random.Generator, blank: Tensor
     ratio = height / width
     rows = [[mirror * cos, -sin * ratio, x], [mirror * sin / ratio, cos, y]]
     maps = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy())
-    grid = F.affine_grid(maps.to(images.device), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images - blank, grid, padding_mode="zeros", align_corners=False)
+    grid = functional.affine_grid(maps.to(images.device), list(images.shape), align_corners=False)
+    moved = functional.grid_sample(images - blank, grid, padding_mode="zeros", align_corners=False)
     return moved + blank
 
 

@@ -116,9 +116,7 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         for name in data:
             if name not in known:
-                raise SettingError(
-                    f"A recipe has no field {name!r}.{did_you_mean(name, known)}"
-                )
+                raise SettingError(f"A recipe has no field {name!r}.{did_you_mean(name, known)}")
         return cls(**data)
 
 

@@ -48,7 +48,9 @@ class Schedule:
 
     def _warm(self, step: int, elapsed: float) -> float:
         # In steps of the full training, so that trainings of any length begin alike.
-        steps = self.recipe.warmup * (self.full if self.recipe.schedule == "trapezoid" else self.total)
+        steps = self.recipe.warmup * (
+            self.full if self.recipe.schedule == "trapezoid" else self.total
+        )
         if steps <= 0:
             return 1.0
         return min(1.0, max((step + 1) / (steps + 1), elapsed / self.recipe.warmup))

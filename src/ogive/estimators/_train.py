@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ContextManager, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -140,9 +139,7 @@ class _Trainer:
             full=max(1, round(epochs * self._steps)),
         )
         self._optimizer = _optimizer(self._network, recipe, self._device)
-        self._average = (
-            _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
-        )
+        self._average = _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
         self._step = 0
         self._order: tuple[int, Tensor] | None = None
         self._validation_seconds = 0.0
@@ -340,7 +337,7 @@ class _Data:
         if 4 * math.prod(split.inputs.shape) <= _IN_MEMORY:
             raw, targets = split.take()
             with torch.no_grad():
-                parts = [self._normalizer(part.to(device)) for part in raw.split(4096)]
+                parts = [self._normalizer(part.to(device)) for part in torch.split(raw, 4096)]
             self._held = torch.cat(parts), targets.to(device)
         self.blank = torch.zeros(())
         if task.kind == "images":
@@ -376,9 +373,7 @@ class _Average:
     def update(self, network: nn.Module, step: int) -> None:
         # Less inert at first, so that the initial weights are soon forgotten.
         share = 1 - min(self._keep, (1 + step) / (10 + step))
-        pairs = zip(
-            self.module.state_dict().values(), network.state_dict().values(), strict=True
-        )
+        pairs = zip(self.module.state_dict().values(), network.state_dict().values(), strict=True)
         for mine, new in pairs:
             if mine.is_floating_point():
                 mine.lerp_(new, share)
@@ -395,10 +390,12 @@ def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torc
         groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
         return torch.optim.AdamW(groups, lr=recipe.lr, fused=device.type in ("cpu", "cuda"))
     groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    return torch.optim.SGD(
+        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+    )
 
 
-def _autocast(device: torch.device, precision: Precision) -> ContextManager[object]:
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
@@ -448,7 +445,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     write(part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 @contextmanager

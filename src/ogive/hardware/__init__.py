@@ -31,11 +31,11 @@ __all__ = [
 Cost = Callable[[nn.Module, Task, int], float]
 
 COSTS: Mapping[str, Cost] = {
-    "params": lambda network, task, batch_size: params(network),
-    "size_mb": lambda network, task, batch_size: size_mb(network),
-    "macs": lambda network, task, batch_size: macs(network, task),
+    "params": lambda network, _task, _batch: params(network),
+    "size_mb": lambda network, _task, _batch: size_mb(network),
+    "macs": lambda network, task, _batch: macs(network, task),
     "memory_mb": memory_mb,
-    "latency_ms": lambda network, task, batch_size: measure_latency(network, task).median_ms,
+    "latency_ms": lambda network, task, _batch: measure_latency(network, task).median_ms,
 }
 
 CHEAP = frozenset({"params", "size_mb", "macs", "memory_mb"})

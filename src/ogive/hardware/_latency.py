@@ -65,8 +65,8 @@ def measure_latency(
     with torch.random.fork_rng(devices=[]):
         inputs = torch.rand((batch, *task.shape))
     with _threads(threads), torch.inference_mode(mode=engine == "torch"):
-        traced = _traced(network.eval(), inputs, freeze=engine == "torch")
-        run = traced if engine == "torch" else _session(network, traced, inputs, threads)
+        network.eval()
+        run = _frozen(network, inputs) if engine == "torch" else _session(network, inputs, threads)
         times = _times(lambda: run(inputs), seconds)
     network.train(training)
     low, middle, high = np.quantile(times, (0.25, 0.5, 0.75)) * 1e3
@@ -87,23 +87,29 @@ def _times(run: Callable[[], object], seconds: float) -> list[float]:
     return times
 
 
-def _traced(network: nn.Module, inputs: torch.Tensor, *, freeze: bool) -> Callable[..., object]:
+def _frozen(network: nn.Module, inputs: torch.Tensor) -> Callable[..., object]:
     with warnings.catch_warnings():
         # Tracing warns of python branches on shapes; the input's shape here is the only one.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(network, inputs, check_trace=False)
-        return torch.jit.freeze(traced) if freeze else traced  # type: ignore[no-any-return, arg-type]
+        traced = torch.jit.trace(network, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen: Callable[..., object] = torch.jit.freeze(traced)
+        return frozen
 
 
 def _session(
-    network: nn.Module, traced: object, inputs: torch.Tensor, threads: int
+    network: nn.Module, inputs: torch.Tensor, threads: int
 ) -> Callable[[torch.Tensor], object]:
     file = io.BytesIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The older exporter is quick (0.1 s against 2 s) and as good for measuring.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network, (inputs,), file, dynamo=False, input_names=["input"], opset_version=17
+            network,
+            (inputs,),
+            file,  # type: ignore[arg-type]  # it takes files, too
+            dynamo=False,
+            input_names=["input"],
+            opset_version=17,
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -41,7 +41,8 @@ def macs(network: nn.Module, task: Task) -> float:
     inputs = task.example(2, device="meta")  # Batch normalisation in training needs two.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(inputs)
-    return counter.get_total_flops() / 2 / len(inputs)
+    flops: float = counter.get_total_flops()
+    return flops / 2 / len(inputs)
 
 
 def memory_mb(network: nn.Module, task: Task, batch_size: int) -> float:
@@ -53,19 +54,20 @@ def memory_mb(network: nn.Module, task: Task, batch_size: int) -> float:
     """
     network = _on_meta(network).train()
     inputs = task.example(batch_size, device="meta")
+    # Storages have no public identity; _cdata is the address of torch's own object.
     saved: dict[int, int] = {}
     held: list[Tensor] = []
 
     def pack(tensor: Tensor) -> Tensor:
         held.append(tensor)  # Keeps it alive, so that no other tensor gets its place.
         storage = tensor.untyped_storage()
-        saved[storage._cdata] = storage.nbytes()
+        saved[storage._cdata] = storage.nbytes()  # noqa: SLF001
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs = network(inputs)
     for tensor in (*network.parameters(), *network.buffers()):
-        saved.pop(tensor.untyped_storage()._cdata, None)
+        saved.pop(tensor.untyped_storage()._cdata, None)  # noqa: SLF001
     del outputs
     weights = _bytes(network.parameters())
     fixed = weights * (2 + _OPTIMIZER_COPIES) + _bytes(network.buffers())

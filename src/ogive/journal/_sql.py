@@ -210,7 +210,7 @@ class SQLJournal(Journal):
         with self._translated(), self._engine.connect() as connection:
             tables = sa.inspect(connection).get_table_names()
             if _FORMATS.name in tables:
-                format_ = connection.execute(sa.select(_FORMATS.c.format)).scalar()
+                format_: int | None = connection.scalar(sa.select(_FORMATS.c.format))
                 if format_ is None or _EVENTS.name not in tables:
                     raise self._damaged("its tables are not complete")
                 return format_

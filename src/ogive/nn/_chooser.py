@@ -47,7 +47,7 @@ class Chooser(ABC):
         """Returns one of ``options``. Numbers are taken in ascending order."""
         numbers = all(isinstance(o, int | float) and not isinstance(o, bool) for o in options)
         if numbers:
-            ordered: tuple[Any, ...] = tuple(sorted(options))  # type: ignore[type-var]
+            ordered: tuple[Any, ...] = tuple(sorted(options))
             return self._plain(Decision(self._path(name), "ordinal", options=ordered))  # type: ignore[no-any-return]
         return self._plain(Decision(self._path(name), "categorical", options=tuple(options)))  # type: ignore[no-any-return]
 
@@ -73,7 +73,7 @@ class Chooser(ABC):
         for a decision that all layers share.
         """
         depths = tuple(sorted(counts))
-        if any(not isinstance(depth, int) or depth < 0 for depth in depths):
+        if any(depth < 0 for depth in depths):
             raise SpaceError(
                 f"A depth is a whole number from 0, but {self._path(name)!r} has {depths!r}."
             )
@@ -112,7 +112,7 @@ class Chooser(ABC):
         """Answers ``subset``."""
 
     def _path(self, name: str) -> str:
-        if not isinstance(name, str) or not name or "." in (name[0], name[-1]):
+        if not name or "." in (name[0], name[-1]):
             raise SpaceError(
                 f"The name of a decision is a text that neither begins nor ends with a dot, "
                 f"but got {name!r}."
@@ -162,7 +162,7 @@ def annotate(
 def caller() -> str:
     """Returns ``file:line`` of the nearest frame outside this package."""
     here = str(Path(__file__).parent)
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001  # what inspect.currentframe calls
     while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

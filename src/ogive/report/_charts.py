@@ -18,7 +18,13 @@ _MOST_CURVES = 12
 
 # Middle tones, which stand out on white and on near-black alike.
 _RUNGS = ("#8fb8de", "#5b93d6", "#3a6fc4", "#6a5acd")
-_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = "#e8871e", "#2aa35a", "#a259d9", "#d64545", "#d64545"
+_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = (
+    "#e8871e",
+    "#2aa35a",
+    "#a259d9",
+    "#d64545",
+    "#d64545",
+)
 _LINES = ("#3a7bd5", "#e8871e", "#2aa35a", "#a259d9", "#d64545", "#1aa6a6", "#b8860b", "#d6578f")
 
 
@@ -94,7 +100,9 @@ def curves(search: Search) -> str:
         return ""
     figure = go.Figure()
     for index, row in enumerate(rows):
-        points = [(epoch, point[goal]) for epoch, point in enumerate(row.curve, 1) if goal in point]
+        points = [
+            (epoch, point[goal]) for epoch, point in enumerate(row.curve, 1) if goal in point
+        ]
         reference = row.role == "reference"
         figure.add_scatter(
             x=[epoch for epoch, _ in points],
@@ -179,7 +187,12 @@ def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], d
     for role, marker in special.items():
         groups.append((role, [row for row in rows if row.role == role], marker))
     if winner is not None and winner in rows:
-        star = {"color": _BEST, "size": 14, "symbol": "star", "line": {"width": 1, "color": "#fff"}}
+        star = {
+            "color": _BEST,
+            "size": 14,
+            "symbol": "star",
+            "line": {"width": 1, "color": "#fff"},
+        }
         groups.append(("winner", [winner], star))
     return [group for group in groups if group[1]]
 

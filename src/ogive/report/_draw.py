@@ -303,7 +303,8 @@ def _text(x: float, y: float, text: str, *, small: bool = False, anchor: str = "
 
 
 def _plain(node: Mapping[str, Any]) -> str:
-    return _SHORT.get(node["type"], node["type"])
+    kind: str = node["type"]
+    return _SHORT.get(kind, kind)
 
 
 def _shape(node: Mapping[str, Any]) -> str:

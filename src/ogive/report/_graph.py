@@ -97,7 +97,7 @@ def _node_of(
     path = path.split("@")[0]  # a module called again has the path "name@1"
     layer = modules[path]
     name = _operator_name(operator)
-    if isinstance(layer, nn.Dropout) or (isinstance(layer, nn.Flatten)):
+    if isinstance(layer, nn.Dropout | nn.Flatten):
         return None
     if path and next(layer.children(), None) is None:
         own = sum(parameter.numel() for parameter in layer.parameters())
@@ -148,6 +148,8 @@ def _detail(layer: nn.Module) -> str:
         size = layer.kernel_size
         kernel = "×".join(str(s) for s in size) if isinstance(size, tuple) else f"{size}×{size}"
         return f"{kernel}, stride {layer.stride}"
-    if isinstance(layer, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm):
+    if isinstance(
+        layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm | nn.GroupNorm
+    ):
         return ""
     return layer.extra_repr() if next(layer.parameters(), None) is not None else ""

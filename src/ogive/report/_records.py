@@ -66,7 +66,9 @@ class Search:
 
     @property
     def scored(self) -> list[Row]:
-        return [r for r in self.rows if r.state == "complete" and r.value(self.goal.name) is not None]
+        return [
+            r for r in self.rows if r.state == "complete" and r.value(self.goal.name) is not None
+        ]
 
     @property
     def winner(self) -> Row | None:

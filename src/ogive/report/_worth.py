@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ def _labels(values: Sequence[Any]) -> list[str | None]:
     if not all(_is_number(value) for value in present) or len(set(present)) <= _MOST_OPTIONS:
         return [None if value is None else _label(value) for value in values]
     edges = np.unique(np.quantile(present, (0, 0.25, 0.5, 0.75, 1)))
-    ranges = [f"{number(low, 3)} … {number(high, 3)}" for low, high in zip(edges, edges[1:], strict=False)]
+    ranges = [f"{number(low, 3)} … {number(high, 3)}" for low, high in pairwise(edges)]
     return [
         None if value is None else ranges[int(np.searchsorted(edges[1:-1], value, side="left"))]
         for value in values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -47,7 +46,7 @@ def write(summary: JSON, path: str | Path) -> None:
     page = _PAGES.get_template("report.html.j2").render(_view(search))
     part = Path(f"{path}.part")
     part.write_text(page, encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _view(search: Search) -> dict[str, Any]:
@@ -166,9 +165,7 @@ def _reference(search: Search) -> dict[str, Any] | None:
 
 def _verdict(best: JSON, told: JSON) -> str:
     if best.get("architecture") == told.get("architecture"):
-        return (
-            "The search found nothing better than the hand-made reference, and hands that over."
-        )
+        return "The search found nothing better than the hand-made reference, and hands that over."
     difference = told.get("difference")
     if not difference:
         return "The difference was not measured: the test split was not opened."

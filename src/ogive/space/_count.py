@@ -30,7 +30,9 @@ def count(decisions: Sequence[Decision]) -> int | float:
     return _count({d.path: d.conditions for d in decisions}, by_path, {})
 
 
-def _count(open_: Open, by_path: Mapping[str, Decision], known: dict[frozenset[object], int]) -> int:
+def _count(
+    open_: Open, by_path: Mapping[str, Decision], known: dict[frozenset[object], int]
+) -> int:
     total = 1
     for part in _parts(open_):
         key = frozenset(part.items())

@@ -148,7 +148,11 @@ class Decision:
                 number = isinstance(value, int | float) and not isinstance(value, bool)
                 whole = self.kind == "real" or (number and value == int(value))
                 inside = number and self.low <= value <= self.high
-                if inside and whole and (self.kind == "real" or not (value - self.low) % self.step):
+                if (
+                    inside
+                    and whole
+                    and (self.kind == "real" or not (value - self.low) % self.step)
+                ):
                     return None
                 kind = "a number" if self.kind == "real" else f"an integer in steps of {self.step}"
                 return f"must be {kind} from {self.low} to {self.high}, but is {value!r}"
@@ -282,7 +286,10 @@ class Decision:
             if reason := self.why_not(option):
                 raise ArchitectureError(f"{self.path!r} {reason}.")
         if self.kind in ("integer", "real"):
-            low, high = min(wanted), max(wanted)  # type: ignore[type-var]
+            numbers = [float(option) for option in wanted]  # type: ignore[arg-type]
+            low, high = min(numbers), max(numbers)
+            if self.kind == "integer":
+                low, high = int(low), int(high)
             return replace(self, low=low, high=high)
         return replace(self, options=tuple(o for o in self.options if o in wanted))
 

@@ -58,7 +58,11 @@ class SearchSpace:
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        functions = {"valid": self._valid, "canonical": self._canonical, "graph": self.graph}
+        functions: dict[str, Any] = {
+            "valid": self._valid,
+            "canonical": self._canonical,
+            "graph": self.graph,
+        }
         return partial(SearchSpace, name=self.name, **functions), (self.decisions,)
 
     def __repr__(self) -> str:
@@ -284,7 +288,9 @@ class SearchSpace:
         Raises:
             ArchitectureError: If a path is unknown, or an option is not one of its own.
         """
-        return self._restricted({path: self[path].narrowed(kept) for path, kept in options.items()})
+        return self._restricted(
+            {path: self[path].narrowed(kept) for path, kept in options.items()}
+        )
 
     def _restricted(self, changed: Mapping[str, Decision]) -> SearchSpace:
         return SearchSpace(
@@ -320,7 +326,9 @@ class SearchSpace:
     def difference(self, other: SearchSpace) -> list[str]:
         """Returns a line for each decision that ``other`` has not, has besides, or has changed."""
         lines = [f"{d.path}: only in this space" for d in self.decisions if d.path not in other]
-        lines += [f"{d.path}: only in the other space" for d in other.decisions if d.path not in self]
+        lines += [
+            f"{d.path}: only in the other space" for d in other.decisions if d.path not in self
+        ]
         for decision in self.decisions:
             if decision.path not in other:
                 continue
@@ -333,18 +341,14 @@ class SearchSpace:
         return lines
 
 
-def _kept_or_drawn(
-    given: Mapping[str, Value], rng: Random | None, decision: Decision
-) -> Value:
+def _kept_or_drawn(given: Mapping[str, Value], rng: Random | None, decision: Decision) -> Value:
     path = decision.path
     if path in given:
         return given[path]
     return decision.default() if rng is None else decision.sampler()(rng)
 
 
-def _active(
-    conditions: Sequence[tuple[Condition, ...]], decided: Mapping[str, Value]
-) -> bool:
+def _active(conditions: Sequence[tuple[Condition, ...]], decided: Mapping[str, Value]) -> bool:
     for conjunction in conditions:
         for condition in conjunction:
             if not condition.holds(decided):

@@ -129,6 +129,4 @@ class ASHA(Strategy):
             self.proposer.tell(trial)
 
     def _rung_of(self, fidelity: float) -> int:
-        return min(
-            range(len(self._fidelities)), key=lambda k: abs(self._fidelities[k] - fidelity)
-        )
+        return min(range(len(self._fidelities)), key=lambda k: abs(self._fidelities[k] - fidelity))

@@ -48,7 +48,9 @@ class RegularizedEvolution(Strategy):
         self.sample = sample
         self.start_from = tuple(start_from)
         self._told = Told(space, self.start_from)
-        self._alive: deque[Trial] = deque(maxlen=population)  # The oldest dies (Algorithm 1, l. 20).
+        self._alive: deque[Trial] = deque(
+            maxlen=population
+        )  # The oldest dies (Algorithm 1, l. 20).
         self._complete = 0
         self._rejected = 0
 

@@ -38,6 +38,10 @@ def numbers(column, text):
 
 with open(sys.argv[1], newline="") as file:
     for line in csv.DictReader(file):
-        cells = [x for column in SPEC["inputs"]["columns"] for x in numbers(column, line[column["name"]])]
+        cells = [
+            x
+            for column in SPEC["inputs"]["columns"]
+            for x in numbers(column, line[column["name"]])
+        ]
         row = SESSION.run(None, {"input": np.array([cells], np.float32)})[0][0]
         print(SPEC["labels"][row.argmax()] if SPEC["labels"] else row[0])

@@ -20,10 +20,10 @@ from typing import Any
 from ogive.engine._budget import Plan
 from ogive.engine._finals import Finals
 from ogive.engine._objectives import exceeded
-from ogive.engine._setup import Bench, Setup
+from ogive.engine._setup import Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
 from ogive.errors import JournalError, LimitError, TrialFailed
-from ogive.estimators import Precision, Run, Training
+from ogive.estimators import Run, run_trial
 from ogive.journal import Journal
 from ogive.progress import Phase, Snapshot
 from ogive.space import Architecture
@@ -44,29 +44,6 @@ _KEPT = 12
 """Trials of each fidelity whose checkpoints are kept, best first."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-def run_trial(
-    bench: Bench,
-    role: Role,
-    epochs: float,
-    precision: Precision,
-    architecture: Architecture,
-    run: Run,
-) -> dict[str, float]:
-    """What a worker does."""
-    if role == "search" and bench.estimator is not None:
-        return dict(bench.estimator(architecture, run))
-    assert bench.network is not None and bench.task is not None
-    training = Training(
-        bench.network,
-        bench.task,
-        bench.recipe,
-        epochs=epochs,
-        fit_on="all" if role == "final" else "train",
-        precision=precision,
-    )
-    return dict(training(architecture, run))
 
 
 def trial_folder(run: Path, number: int) -> Path:

@@ -11,9 +11,8 @@ from random import Random
 from ogive.engine._budget import Plan, plan
 from ogive.engine._limits import smallest_within
 from ogive.engine._objectives import exceeded
-from ogive.engine._setup import Bench, Setup, references
-from ogive.errors import OgiveError, TrialFailed
-from ogive.estimators import Precision, step_seconds
+from ogive.engine._setup import Setup, references
+from ogive.estimators import Precision, measure_speed
 from ogive.nn import check
 from ogive.space import Architecture
 
@@ -141,7 +140,8 @@ def _fastest(
     speeds = []
     for side_by_side, threads in dict.fromkeys(arrangements):
         futures = [
-            executor.submit(_measure, bench, architecture, threads) for _ in range(side_by_side)
+            executor.submit(measure_speed, bench, architecture, threads)
+            for _ in range(side_by_side)
         ]
         measured = [future.result() for future in futures]
         speeds += [
@@ -149,29 +149,3 @@ def _fastest(
             for precision in measured[0]
         ]
     return max(speeds, key=lambda speed: speed.rate)
-
-
-def _measure(bench: Bench, architecture: Architecture, threads: int) -> dict[Precision, float]:
-    """Seconds a training step takes in each precision. Runs in a worker."""
-    assert bench.network is not None and bench.task is not None
-    recipe = bench.recipe_of(architecture)
-    precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    try:
-        return {
-            precision: step_seconds(
-                bench.network,
-                bench.task,
-                architecture,
-                recipe,
-                threads=threads,
-                precision=precision,
-            )
-            for precision in precisions
-        }
-    except OgiveError:
-        raise
-    except Exception as error:
-        raise TrialFailed(
-            f"A network must be trainable for a step, but {type(error).__name__}: {error}. "
-            f"The architecture: {dict(architecture)}"
-        ) from error

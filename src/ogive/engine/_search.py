@@ -19,11 +19,11 @@ from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
 from ogive.engine._preflight import cores, preflight, reference_of
 from ogive.engine._result import Result
-from ogive.engine._setup import RecipeLike, Setup, set_up
+from ogive.engine._setup import Setup, set_up
 from ogive.engine._state import Me, SearchState
 from ogive.engine._summary import fold, opening, summary_of
 from ogive.errors import JournalError, TrialFailed
-from ogive.estimators import Estimator
+from ogive.estimators import Estimator, RecipeLike
 from ogive.executors import WorkerPool
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,34 +18,17 @@ from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives
 from ogive.errors import JournalMismatch, SettingError
-from ogive.estimators import Estimator, Recipe
+from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
 from ogive.hardware import CHEAP, COSTS, costs
-from ogive.nn import Chooser, NetworkFunction
+from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies import Strategy
 from ogive.task import Task
 
-__all__ = ["Bench", "RecipeLike", "Setup", "references", "set_up"]
-
-RecipeLike = Recipe | Callable[[Chooser], Recipe]
+__all__ = ["Setup", "references", "set_up"]
 
 REPORTED = ("params", "macs", "memory_mb")
 """Costs that every trial is reported with."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What workers need to try an architecture; shipped to each of them once."""
-
-    network: NetworkFunction | None
-    task: Task | None
-    recipe: RecipeLike
-    estimator: Estimator | None
-
-    def recipe_of(self, architecture: Architecture) -> Recipe:
-        if isinstance(self.recipe, Recipe):
-            return self.recipe
-        return readings.decide(self.recipe, architecture)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """How good is an architecture: training, and what other estimators share with it."""
 
+from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
@@ -14,15 +15,19 @@ from ogive.estimators._train import (
 )
 
 __all__ = [
+    "Bench",
     "Estimator",
     "FitOn",
     "Precision",
     "Recipe",
+    "RecipeLike",
     "Run",
     "Schedule",
     "Training",
     "device_of",
+    "measure_speed",
     "predict",
+    "run_trial",
     "step_seconds",
     "train",
 ]

@@ -96,7 +96,6 @@ class SQLJournal(Journal):
         self._name = _name(url)
         self._sqlite = url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url, read_only) if self._sqlite else _server_engine(url)
-        self._writer = self._engine.execution_options(writing=True)
         try:
             self._prepare()
         except BaseException:
@@ -115,9 +114,7 @@ class SQLJournal(Journal):
             )
         with self._turn.hold(), self._connected() as connection:
             with self._translated():
-                connection.begin()
-                if not self._sqlite:
-                    connection.execute(_LOCK).all()
+                self._lock(connection)
             self._block = _Block(connection)
             try:
                 yield
@@ -151,6 +148,13 @@ class SQLJournal(Journal):
         self._engine.dispose()
 
     # -- events ---------------------------------------------------------------------------------
+
+    def _lock(self, connection: sa.Connection) -> None:
+        """Waits for the one place from which this database is written."""
+        if self._sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(_LOCK).all()
 
     def _insert(self, text: str) -> int:
         block = self._block
@@ -225,7 +229,9 @@ class SQLJournal(Journal):
         """Makes the tables; who comes second finds them there."""
         with self._translated():
             try:
-                with self._writer.begin() as connection:
+                with self._engine.begin() as connection:
+                    if self._sqlite:
+                        connection.exec_driver_sql("BEGIN IMMEDIATE")
                     _METADATA.create_all(connection)
                     if connection.execute(_LOCK).first() is None:
                         connection.execute(sa.insert(_FORMATS), {"format": FORMAT})
@@ -261,7 +267,7 @@ class SQLJournal(Journal):
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         with self._translated():
-            connection = self._writer.connect()
+            connection = self._engine.connect()
         try:
             yield connection
         finally:
@@ -364,15 +370,7 @@ def _sqlite_engine(url: sa.URL, read_only: bool) -> sa.Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # A reader needs no BEGIN: each of its statements sees one moment by itself.
-        if connection.get_execution_options().get("writing"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
 
 
 def _has_log(path: Path) -> bool:

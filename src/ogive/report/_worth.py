@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
 
 from ogive.report._records import Row, Search, thin
 from ogive.text import number
@@ -140,6 +139,9 @@ def _shares(columns: Array, scores: Array) -> tuple[Array, float]:
     """
     active = ~np.isnan(columns)
     columns = np.where(active, columns, np.nanmin(columns, axis=0) - 1)
+    # Imported here, since it takes a second and most commands draw no report.
+    from sklearn.ensemble import RandomForestRegressor
+
     forest = RandomForestRegressor(
         n_estimators=100, min_samples_leaf=3, max_features=0.5, oob_score=True, random_state=0
     )

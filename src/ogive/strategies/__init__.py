@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ __all__ = [
     "by_name",
 ]
 
-STRATEGIES: Mapping[str, type[Strategy]] = {
+STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
@@ -31,11 +32,26 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
 def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     """Returns a strategy for a space.
 
+    Args:
+        name: A key of :data:`STRATEGIES`.
+        space: What it is to search.
+        settings: Arguments of the strategy. A ``proposer`` may be a name too.
+
     Raises:
-        SettingError: If there is no strategy of that name.
+        SettingError: If there is no strategy of that name, or it has no such setting.
     """
     if name not in STRATEGIES:
-        raise SettingError(f"There is no strategy {name!r}.{did_you_mean(name, STRATEGIES)}")
+        raise SettingError(
+            f"A strategy must be a known one, but got {name!r}.{did_you_mean(name, STRATEGIES)}"
+        )
     kind: Any = STRATEGIES[name]
+    known = inspect.signature(kind).parameters.keys() - {"space"}
+    for setting in settings.keys() - known:
+        raise SettingError(
+            f"A setting must be one of the strategy's own, but {name!r} has no {setting!r}."
+            f"{did_you_mean(setting, known)}"
+        )
+    if isinstance(settings.get("proposer"), str):
+        settings["proposer"] = by_name(settings["proposer"], space)
     strategy: Strategy = kind(space, **settings)
     return strategy

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from random import Random
+from typing import Any
 
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
@@ -17,63 +19,31 @@ from ogive.trial import Proposal, Trial
 __all__ = ["ASHA"]
 
 
-@dataclass(slots=True)
-class _Rung:
-    """The complete trials of one fidelity, so arranged that the best one to promote is at hand.
-
-    ``top`` holds the best 1/eta of them and ``rest`` the others, as heaps on the boundary between
-    the two; ``waiting`` holds those of ``top`` that were not promoted, the best first.
-    """
-
-    top: list[tuple[float, int]] = field(default_factory=list)
-    rest: list[tuple[float, int]] = field(default_factory=list)
-    waiting: list[tuple[float, int]] = field(default_factory=list)
-    trials: dict[int, Trial] = field(default_factory=dict)
-    promoted: set[int] = field(default_factory=set)
-
-    def add(self, trial: Trial, eta: int) -> None:
-        self.trials[trial.number] = trial
-        heapq.heappush(self.rest, (-trial.value, trial.number))
-        if self.top and -self.rest[0][0] > self.top[0][0]:
-            # The newcomer belongs above the boundary: it changes places with the lowest there.
-            value, number = heapq.heappop(self.rest)
-            lowest, out = heapq.heapreplace(self.top, (-value, number))
-            heapq.heappush(self.rest, (-lowest, out))
-            heapq.heappush(self.waiting, (value, number))
-        if len(self.top) < len(self.trials) // eta:
-            value, number = heapq.heappop(self.rest)
-            heapq.heappush(self.top, (-value, number))
-            heapq.heappush(self.waiting, (value, number))
-        if len(self.waiting) > 2 * len(self.top) + 8:  # Most of it has fallen below the boundary.
-            top = {number for _, number in self.top}
-            self.waiting = [item for item in self.waiting if item[1] in top]
-
-    def promotable(self, taken: set[int]) -> Trial | None:
-        """The best of the top 1/eta that is not promoted (Algorithm 2, line 14); changes nothing."""
-        boundary = self.top[0] if self.top else (math.inf, 0)
-        for value, number in sorted(self.waiting):
-            if number not in self.promoted and number not in taken and -value >= boundary[0]:
-                return self.trials[number]
-        return None
-
-    def promote(self, number: int) -> None:
-        self.promoted.add(number)
-        self.waiting = [item for item in self.waiting if item[1] != number]
-        heapq.heapify(self.waiting)
-
-
 class ASHA(Strategy):
     """Tries many architectures cheaply, and goes on with the best 1/eta of each rung.
 
-    New architectures come from another strategy, which is told of each one's longest training as
-    if that had been full: so a model or a population learns from what is known best.
+    New architectures come from another strategy, the proposer. It is told every trial as it is,
+    promotions included: a proposer that compares trials takes each architecture at its longest
+    training (see :meth:`Strategy.tell`), so it learns from what is known best.
+
+    A failed trial counts as the worst of its rung and is never promoted. A rejected one cost
+    nothing and tells nothing about the others: it joins no rung.
+
+    Algorithm 2 ends when the budget does. Here a small space may be finished first: once the
+    proposer has nothing left and nothing runs, what was left behind goes on too, from the highest
+    rung down and the best first, until every architecture has been trained in full.
 
     Args:
         space: What to search.
-        proposer: Proposes new architectures; regularised evolution by default.
+        proposer: A fresh strategy for the same space, for new architectures; regularised
+            evolution by default.
         eta: Of so many trials in a rung one is promoted, to so many times the fidelity.
-        min_fidelity: The fidelity of the lowest rung.
+        min_fidelity: The fidelity of the lowest rung is the least ``eta ** -k`` that is no less.
         start_from: Architectures to try first, by the default proposer.
+
+    Raises:
+        SettingError: Unless ``eta`` is an integer above 1, ``0 < min_fidelity <= 1``, and the
+            proposer is for the same space.
     """
 
     def __init__(
@@ -83,50 +53,104 @@ class ASHA(Strategy):
         proposer: Strategy | None = None,
         eta: int = 3,
         min_fidelity: float = 1 / 9,
-        start_from: Sequence[Architecture] = (),
+        start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        if eta < 2:
-            raise SettingError(f"eta >= 2 must hold, but got eta={eta}.")
+        if not isinstance(eta, int) or eta < 2:
+            raise SettingError(f"eta must be an integer above 1, but got eta={eta!r}.")
         if not 0 < min_fidelity <= 1:
             raise SettingError(
                 f"0 < min_fidelity <= 1 must hold, but got min_fidelity={min_fidelity}."
+            )
+        if proposer is not None and proposer.space.key != space.key:
+            raise SettingError(
+                "ASHA's proposer must be for the space that ASHA is for, but it is for "
+                f"{proposer.space.name!r}. Make both from one space."
+            )
+        if proposer is not None and start_from:
+            raise SettingError(
+                "Only the default proposer takes ASHA's start_from, but a proposer was given too. "
+                f"Write: {type(proposer).__name__}(space, start_from=...)"
             )
         self.space = space
         self.proposer = proposer or RegularizedEvolution(space, start_from=start_from)
         self.eta = eta
         self.min_fidelity = min_fidelity
-        self.start_from = tuple(start_from)
-        count = 1 + math.floor(math.log(1 / min_fidelity, eta) + 1e-9)
-        self._fidelities = [eta ** (i - count + 1.0) for i in range(count)]
-        self._rungs = [_Rung() for _ in self._fidelities]
+        self.start_from = tuple(map(space.validate, start_from))
+        top = math.floor(math.log(1 / min_fidelity, eta) + 1e-9)
+        self._rungs = [_Rung(eta**-k) for k in range(top, -1, -1)]
+        self._fidelities = [rung.fidelity for rung in self._rungs]
+        self._running: set[int] = set()
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        promotions = self._promotions(n)
-        fresh = self.proposer.ask(n - len(promotions), rng) if len(promotions) < n else []
-        return promotions + [replace(p, fidelity=self._fidelities[0]) for p in fresh]
-
-    def _promotions(self, n: int) -> list[Proposal]:
-        """From the highest rung down (Algorithm 2, line 12), as many as can be promoted."""
-        found: list[Proposal] = []
-        for k in range(len(self._rungs) - 2, -1, -1):
-            taken: set[int] = set()
-            while len(found) < n and (trial := self._rungs[k].promotable(taken)) is not None:
-                taken.add(trial.number)
-                fidelity = self._fidelities[k + 1]
-                found.append(Proposal(trial.architecture, fidelity, parent=trial.number))
+        # Algorithm 2, get_job: promotions where there are any (lines 12-16), newcomers else (17).
+        found = self._promotions(n, self.eta)
+        newcomers = self.proposer.ask(n - len(found), rng) if len(found) < n else []
+        found += [Proposal(new.architecture, self._fidelities[0]) for new in newcomers]
+        if not found and not self._running:
+            found = self._promotions(n, 1)
         return found
 
-    def tell(self, trial: Trial) -> None:
-        parent = trial.proposal.parent
-        if trial.state == "running" and parent is not None:
-            for rung in self._rungs:
-                if parent in rung.trials:
-                    rung.promote(parent)
-        if trial.state == "complete":
-            self._rungs[self._rung_of(trial.fidelity)].add(trial, self.eta)
-        # What failed or was rejected joins no rung, and so neither is promoted nor counted.
-        if parent is None or trial.state == "complete":
-            self.proposer.tell(trial)
+    def _promotions(self, n: int, eta: int) -> list[Proposal]:
+        """Up to ``n`` of the best 1/eta of each rung, from the highest rung down."""
+        found = (
+            Proposal(architecture, above.fidelity, parent=number)
+            for below, above in reversed(list(pairwise(self._rungs)))
+            for number, architecture in below.waiting(eta)
+        )
+        return list(islice(found, n))
 
-    def _rung_of(self, fidelity: float) -> int:
-        return min(range(len(self._fidelities)), key=lambda k: abs(self._fidelities[k] - fidelity))
+    def tell(self, trial: Trial) -> None:
+        if trial.proposal.parent is not None:
+            for rung in self._rungs:
+                rung.promote(trial.proposal.parent)
+        if trial.state == "running":
+            self._running.add(trial.number)
+        else:
+            self._running.discard(trial.number)
+            if trial.state != "rejected":
+                self._rung_at(trial.fidelity).add(trial)
+        self.proposer.tell(trial)
+
+    def _rung_at(self, fidelity: float) -> _Rung:
+        """The highest rung that is no higher: a trial of someone else's may lie between two."""
+        return self._rungs[max(0, bisect_right(self._fidelities, fidelity * (1 + 1e-9)) - 1)]
+
+
+_Place = tuple[float, int]
+"""The negated value and the number of a trial: sorts the best first, of equals the oldest."""
+
+
+@dataclass(slots=True)
+class _Rung:
+    """The trials of one fidelity that ended.
+
+    Two sorted lists: an insertion moves memory (2 µs at 10,000 trials), and the best that waits is
+    the first of its list, whose place among all is found by bisection.
+    """
+
+    fidelity: float
+    _ended: list[_Place] = field(default_factory=list)
+    _waiting: list[_Place] = field(default_factory=list)
+    _architectures: dict[int, tuple[_Place, Architecture]] = field(default_factory=dict)
+
+    def add(self, trial: Trial) -> None:
+        promotable = trial.state == "complete" and not math.isnan(trial.value)
+        place = (-trial.value if promotable else math.inf, trial.number)
+        insort(self._ended, place)
+        if promotable:
+            insort(self._waiting, place)
+            self._architectures[trial.number] = place, trial.architecture
+
+    def waiting(self, eta: int) -> Iterator[tuple[int, Architecture]]:
+        """Those of the best 1/eta that were not promoted, the best first (lines 13 and 14)."""
+        count = len(self._ended) // eta
+        for place in self._waiting:
+            if bisect_left(self._ended, place) >= count:
+                return
+            yield place[1], self._architectures[place[1]][1]
+
+    def promote(self, number: int) -> None:
+        """Notes that the trial was promoted, if it is one of this rung."""
+        if number in self._architectures:
+            place, _ = self._architectures.pop(number)
+            del self._waiting[bisect_left(self._waiting, place)]

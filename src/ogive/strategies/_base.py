@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from ogive.space import Architecture, SearchSpace
+from ogive.errors import SettingError
+from ogive.space import SearchSpace
 from ogive.trial import Proposal, Trial
 
-__all__ = ["Strategy", "Told"]
+__all__ = ["Strategy"]
 
 
 class Strategy(ABC):
@@ -20,7 +21,7 @@ class Strategy(ABC):
     Its state is what it was told, in order, and nothing else: :meth:`ask` changes nothing and
     draws from ``rng`` only, so a journal replayed through :meth:`tell` brings back the strategy as
     it was. A constructor takes the space and settings, and keeps each argument as an attribute of
-    the same name.
+    the same name. Every strategy passes :class:`ogive.testing.StrategyContract`.
 
     A new one is a subclass with these two methods, and a line in the registry::
 
@@ -34,96 +35,57 @@ class Strategy(ABC):
 
     @abstractmethod
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        """Returns up to ``n`` proposals.
+        """Returns up to ``n`` proposals, different from each other.
 
         Fewer means: tell me more first. None while no trial is running means that there is
-        nothing left to try.
+        nothing left to try. An architecture that was tried is not proposed again, unless for a
+        longer training: the same training twice would measure the noise of one network with time
+        that could be spent on another, and the best are trained once more at the end of a search
+        anyway.
         """
 
     @abstractmethod
     def tell(self, trial: Trial) -> None:
-        """Takes in a trial, when it starts (``running``) and when it ends.
+        """Takes in a trial, when it starts (``running``) and when it ends; never changes it.
 
-        The trials of other strategies, or of a user, may be among them.
+        The trials of other strategies, or of a user, may be among them. One architecture may come
+        more than once, at growing fidelities: the result of the longest training is the one to
+        learn from.
         """
 
     def settings(self) -> dict[str, Any]:
-        """Its name and arguments as JSON, by which a journal knows its strategy again."""
-        names = [name for name in inspect.signature(type(self)).parameters if name != "space"]
-        return {
-            "name": type(self).__name__,
-            **{name: _plain(getattr(self, name)) for name in names},
-        }
+        """Its name and arguments as JSON, by which a journal knows its strategy again.
+
+        Raises:
+            SettingError: If an argument is not kept under its name, or has no JSON form.
+        """
+        kind = type(self).__name__
+        found: dict[str, Any] = {"name": kind}
+        for name in inspect.signature(type(self)).parameters:
+            if name == "space":
+                continue
+            if not hasattr(self, name):
+                raise SettingError(
+                    f"A strategy keeps each argument as an attribute of the same name, but {kind} "
+                    f"has no {name!r}. Write: self.{name} = {name}"
+                )
+            found[name] = _plain(getattr(self, name), f"{kind}.{name}")
+        return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, place: str) -> Any:
     match value:
+        case None | str() | bool() | int() | float():
+            return value
         case Strategy():
             return value.settings()
-        case Architecture():
-            return value.to_json()
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case str() | bool() | int() | float() | None:
-            return value
+            return {str(key): _plain(item, f"{place}[{key!r}]") for key, item in value.items()}
         case Sequence():
-            return [_plain(item) for item in value]
-    return repr(value)
-
-
-class Told:
-    """What is common to strategies that try an architecture once: which ones are taken.
-
-    Args:
-        space: Gives the canonical form, in which equal networks are one.
-        start_from: Architectures to propose before any other.
-    """
-
-    def __init__(self, space: SearchSpace, start_from: Sequence[Architecture] = ()) -> None:
-        self._space = space
-        self._start_from = tuple(start_from)
-        self._taken: set[Architecture] = set()
-
-    def add(self, trial: Trial) -> None:
-        self._taken.add(self._space.canonical(trial.architecture))
-
-    def __contains__(self, architecture: Architecture) -> bool:
-        return self._space.canonical(architecture) in self._taken
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether every architecture of the space was tried (a canonical form is fewer)."""
-        return len(self._taken) >= self._space.size
-
-    def fresh(self, n: int, draw: Any) -> list[Architecture]:
-        """Returns up to ``n`` different architectures that were not tried.
-
-        First those to start from, then what ``draw()`` gives. Where drawing gives nothing new for
-        long, the rest of a small space is looked through in order.
-        """
-        found: dict[Architecture, Architecture] = {}
-        for architecture in self._start_from:
-            self._note(architecture, found)
-        misses = 0
-        while len(found) < n and misses < _MISSES:
-            misses = 0 if self._note(draw(), found) else misses + 1
-        if len(found) < n and self._space.size <= _SMALL and not self.exhausted:
-            for architecture in self._space.enumerate():
-                self._note(architecture, found)
-                if len(found) >= n:
-                    break
-        return list(found.values())[:n]
-
-    def _note(self, architecture: Architecture, found: dict[Architecture, Architecture]) -> bool:
-        form = self._space.canonical(architecture)
-        if form in self._taken or form in found:
-            return False
-        found[form] = architecture
-        return True
-
-
-_MISSES = 50
-"""Draws in a row that were all tried before, after which drawing is given up."""
-
-_SMALL = 100_000
-"""Spaces of at most this size are looked through for what is left."""
+            return [_plain(item, f"{place}[{i}]") for i, item in enumerate(value)]
+        case Callable(__module__=module, __qualname__=name):
+            return f"{module}:{name}"
+    raise SettingError(
+        f"A strategy's arguments must have a JSON form, but {place} is {value!r}. Keep numbers, "
+        "texts, lists and functions, or override settings()."
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any
 
-from ogive.space import Architecture, SearchSpace
-from ogive.strategies._base import Strategy, Told
+from ogive.space import SearchSpace
+from ogive.strategies._base import Strategy
+from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
 
 __all__ = ["RandomSearch"]
@@ -20,13 +22,16 @@ class RandomSearch(Strategy):
         start_from: Architectures to try first.
     """
 
-    def __init__(self, space: SearchSpace, *, start_from: Sequence[Architecture] = ()) -> None:
+    def __init__(self, space: SearchSpace, *, start_from: Sequence[Mapping[str, Any]] = ()) -> None:
         self.space = space
-        self.start_from = tuple(start_from)
-        self._told = Told(space, self.start_from)
+        self.start_from = tuple(map(space.validate, start_from))
+        self._tried = Tried(space)
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        return [Proposal(a) for a in self._told.fresh(n, lambda: self.space.sample(rng))]
+        batch = Batch(self._tried, n, self.start_from)
+        while batch.wanting and batch.sample(rng):
+            pass
+        return batch.proposals()
 
     def tell(self, trial: Trial) -> None:
-        self._told.add(trial)
+        self._tried.add(trial.architecture)

@@ -1,0 +1,98 @@
+"""What a worker process needs and does; apart from the loop, whose imports it can do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ogive import nn as readings
+from ogive.errors import OgiveError, TrialFailed
+from ogive.estimators._recipe import Recipe
+from ogive.estimators._run import Estimator, Run
+from ogive.estimators._train import Precision, Training, step_seconds
+from ogive.nn import Chooser, NetworkFunction
+from ogive.space import Architecture
+from ogive.task import Task
+from ogive.trial import Role
+
+__all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial"]
+
+RecipeLike = Recipe | Callable[[Chooser], Recipe]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What workers need to try an architecture; shipped to each of them once.
+
+    Attributes:
+        network: The network function, or ``None`` where only ``estimator`` is asked.
+        task: What networks are for, or ``None`` likewise.
+        recipe: How they are trained, or a function that chooses it.
+        estimator: A user's own for the trials of the search, or ``None`` to train.
+    """
+
+    network: NetworkFunction | None
+    task: Task | None
+    recipe: RecipeLike
+    estimator: Estimator | None
+
+    def recipe_of(self, architecture: Architecture) -> Recipe:
+        """Returns the recipe that an architecture is trained with."""
+        if isinstance(self.recipe, Recipe):
+            return self.recipe
+        return readings.decide(self.recipe, architecture)
+
+
+def run_trial(
+    bench: Bench,
+    role: Role,
+    epochs: float,
+    precision: Precision,
+    architecture: Architecture,
+    run: Run,
+) -> dict[str, float]:
+    """Runs one trial; ``epochs`` is the length of a full training."""
+    if role == "search" and bench.estimator is not None:
+        return dict(bench.estimator(architecture, run))
+    assert bench.network is not None and bench.task is not None
+    training = Training(
+        bench.network,
+        bench.task,
+        bench.recipe,
+        epochs=epochs,
+        fit_on="all" if role == "final" else "train",
+        precision=precision,
+    )
+    return training(architecture, run)
+
+
+def measure_speed(
+    bench: Bench, architecture: Architecture, threads: int
+) -> dict[Precision, float]:
+    """Measures the seconds of a training step in each precision.
+
+    Raises:
+        TrialFailed: If the network cannot be trained for a step.
+    """
+    assert bench.network is not None and bench.task is not None
+    recipe = bench.recipe_of(architecture)
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    try:
+        return {
+            precision: step_seconds(
+                bench.network,
+                bench.task,
+                architecture,
+                recipe,
+                threads=threads,
+                precision=precision,
+            )
+            for precision in precisions
+        }
+    except OgiveError:
+        raise
+    except Exception as error:
+        raise TrialFailed(
+            f"A network must be trainable for a step, but {type(error).__name__}: {error}. "
+            f"The architecture: {dict(architecture)}"
+        ) from error

@@ -1,0 +1,90 @@
+"""What is common to strategies that try an architecture once: finding another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from ogive.space import Architecture, SearchSpace
+from ogive.trial import Proposal
+
+__all__ = ["Batch", "Tried"]
+
+LISTED = 100_000
+"""Spaces of at most this size are listed once drawing from them brings little new."""
+
+DRAWS = 50
+"""Draws in a row that bring nothing new, after which a small space is listed."""
+
+MORE_DRAWS = 1_000
+"""The same for a space too large to list, after which it counts as finished."""
+
+
+class Tried:
+    """The architectures that were told, each in its canonical form: equal networks are one."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self._forms: set[Architecture] = set()
+        self._rest: dict[Architecture, Architecture] | None = None
+
+    def add(self, architecture: Architecture) -> None:
+        form = self.space.canonical(architecture)
+        self._forms.add(form)
+        if self._rest is not None:
+            self._rest.pop(form, None)
+
+    def __contains__(self, form: Architecture) -> bool:
+        return form in self._forms
+
+    def rest(self) -> dict[Architecture, Architecture]:
+        """What is left of a small space, by canonical form, in the space's order.
+
+        Listed when it is first asked for and kept up to date from then on. It follows from the
+        space and what was told, so no one can see whether it is there already.
+        """
+        if self._rest is None:
+            forms = {self.space.canonical(a): a for a in self.space.enumerate()}
+            self._rest = {form: a for form, a in forms.items() if form not in self._forms}
+        return self._rest
+
+
+class Batch:
+    """The proposals of one ``ask`` in the making: untried, and different from each other."""
+
+    def __init__(self, tried: Tried, n: int, start_from: Iterable[Architecture] = ()) -> None:
+        self._tried = tried
+        self._n = n
+        self._found: dict[Architecture, Architecture] = {}
+        for architecture in start_from:
+            if not self.wanting:
+                return
+            self.offer(architecture)
+
+    @property
+    def wanting(self) -> bool:
+        """Whether there is room for more."""
+        return len(self._found) < self._n
+
+    def offer(self, architecture: Architecture) -> bool:
+        """Takes the architecture if it is new, and says whether it did."""
+        form = self._tried.space.canonical(architecture)
+        if form in self._tried or form in self._found:
+            return False
+        self._found[form] = architecture
+        return True
+
+    def sample(self, rng: Random) -> bool:
+        """Takes a new architecture from anywhere in the space; False if there is none left."""
+        space = self._tried.space
+        small = space.size <= LISTED
+        for _ in range(DRAWS if small else MORE_DRAWS):
+            if self.offer(space.sample(rng)):
+                return True
+        if not small:
+            return False
+        rest = [a for form, a in self._tried.rest().items() if form not in self._found]
+        return bool(rest) and self.offer(rng.choice(rest))
+
+    def proposals(self) -> list[Proposal]:
+        return [Proposal(architecture) for architecture in self._found.values()]

@@ -1,0 +1,88 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ogive.engine import Budget
+from ogive.engine._budget import plan, seconds_of
+from ogive.errors import BudgetError, SettingError
+from ogive.estimators import Recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("90", 90),
+        (90, 90),
+        ("30min", 1800),
+        ("1.5h", 5400),
+        ("1h30min", 5400),
+        ("1h 30m", 5400),
+        ("2 hours", 7200),
+        ("10 minutes", 600),
+        ("1d", 86400),
+    ],
+)
+def test_durations_are_read(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "5 parsecs", "-5s", "0", "10min later", "nan", 0, -1]
+)
+def test_what_is_no_duration_says_how_one_reads(text):
+    with pytest.raises(SettingError, match="reads like"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize("settings", [{"trials": 0}, {"epochs": 0}])
+def test_a_budget_is_positive(settings):
+    with pytest.raises(SettingError, match="must hold"):
+        Budget(**settings)
+
+
+def planned(budget, **changes):
+    settings = {
+        "epoch_seconds": 1.0,
+        "recipe": Recipe(epochs=30),
+        "reference": True,
+        "workers": 2,
+        "threads": 1,
+        "precision": "fp32",
+    }
+    return plan(budget, **(settings | changes))
+
+
+@given(
+    seconds=st.floats(60, 36_000),
+    epoch=st.floats(0.01, 2.0),
+    workers=st.integers(1, 8),
+    reference=st.booleans(),
+    patience=st.sampled_from([None, 10]),
+)
+def test_the_finals_leave_room_for_a_search(seconds, epoch, workers, reference, patience):
+    recipe = Recipe(epochs=30, patience=patience)
+    made = planned(
+        Budget(seconds),
+        epoch_seconds=epoch,
+        workers=workers,
+        reference=reference,
+        recipe=recipe,
+    )
+    assert 1 <= made.epochs <= 30
+    assert made.epochs <= made.final_epochs <= 30
+    assert made.finals_seconds + made.handover_seconds < 0.75 * seconds
+    assert made.refit == (patience is None)
+
+
+@given(trials=st.integers(1, 500), workers=st.integers(1, 8), reference=st.booleans())
+def test_trials_are_kept_for_the_finals_but_not_all(trials, workers, reference):
+    made = planned(Budget(trials=trials), workers=workers, reference=reference)
+    assert 0 <= made.finals_trials < trials
+    assert made.epochs == 30
+
+
+def test_a_budget_too_short_says_what_would_do():
+    with pytest.raises(BudgetError, match="at least") as caught:
+        planned(Budget(20.0), epoch_seconds=60.0)
+    assert "20 s" in str(caught.value)

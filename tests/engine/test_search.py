@@ -1,0 +1,302 @@
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from ogive import bundle, task
+from ogive.engine import search, summarize
+from ogive.errors import JournalMismatch, LimitError, SettingError, SpaceError, TrialFailed
+from ogive.estimators import Recipe
+from ogive.executors import SerialExecutor
+from ogive.journal import MemoryJournal, open_journal
+from ogive.space import Decision, SearchSpace
+
+HERE = Path(__file__).parent
+SPACE = SearchSpace([Decision(f"d{i}", "ordinal", options=(0, 1, 2, 3)) for i in range(4)])
+
+
+def total(architecture, run):
+    return {"value": float(sum(architecture.values()))}
+
+
+def estimated(tmp_path, space=SPACE, estimator=total, **settings):
+    defaults = {
+        "estimator": estimator,
+        "maximize": "value",
+        "strategy": "evolution",
+        "executor": SerialExecutor(),
+        "workers": 1,
+        "trials": 60,
+        "out": tmp_path / "run",
+    }
+    return search(space, **(defaults | settings))
+
+
+def test_a_search_with_a_plain_function(tmp_path):
+    result = estimated(tmp_path)
+    assert result.status == "complete"
+    assert len(result.trials) == 60
+    assert result.best.value == result.trials["value"].max() >= 10
+    assert list(result.front().index) == [result.best.number]
+    assert result.report.exists()
+    assert result.bundle is None
+    assert result.network is None
+    assert summarize(tmp_path / "run")["best"] == result.summary["best"]
+
+
+def test_the_same_seed_is_the_same_search_and_another_is_not(tmp_path):
+    runs = [estimated(tmp_path / str(i), seed=seed, trials=20) for i, seed in enumerate([1, 1, 2])]
+    tried = [[t["architecture"] for t in run.summary["trials"]] for run in runs]
+    assert tried[0] == tried[1] != tried[2]
+
+
+def test_a_space_that_is_exhausted_ends_the_search(tmp_path):
+    small = SPACE.fix({"d0": 0, "d1": 0, "d2": 1})
+    result = estimated(tmp_path, small, strategy="random")
+    assert len(result.trials) == 4
+    assert result.best.architecture["d3"] == 3
+
+
+def test_a_bad_trial_is_a_fact_and_not_a_crash(tmp_path):
+    def moody(architecture, run):
+        if architecture["d0"] == 0:
+            raise ValueError("no zero, please")
+        if architecture["d0"] == 1:
+            return {"value": float("nan")}
+        if architecture["d0"] == 2:
+            return {}
+        return total(architecture, run)
+
+    result = estimated(tmp_path, estimator=moody, trials=80)
+    states = Counter(result.trials["state"])
+    assert states["failed"] > 0
+    assert states["complete"] > 0
+    errors = " ".join(result.trials["error"].dropna())
+    assert "no zero, please" in errors
+    assert "NaN" in errors
+    assert result.best.architecture["d0"] == 3
+
+
+def test_it_says_so_where_no_trial_completes(tmp_path):
+    def broken(architecture, run):
+        raise RuntimeError("broken estimator")
+
+    result = estimated(tmp_path, estimator=broken, trials=5)
+    assert result.best is None
+    assert set(result.trials["state"]) == {"failed"}
+
+
+def test_a_complete_search_is_not_run_again(tmp_path):
+    first = estimated(tmp_path, trials=10)
+    again = estimated(tmp_path, trials=10, estimator=total)
+    assert again.summary["trials"] == first.summary["trials"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"seed": 5}, "seed"),
+        ({"strategy": "random"}, "strategy"),
+        ({"maximize": "other"}, "maximize"),
+        ({"space": SPACE.fix({"d0": 1})}, "d0"),
+    ],
+)
+def test_a_journal_of_another_search_is_refused_with_what_differs(tmp_path, changed, named):
+    estimated(tmp_path, trials=5)
+    before = summarize(tmp_path / "run")["trials"]
+    with pytest.raises(JournalMismatch, match=named):
+        estimated(tmp_path, trials=5, **changed)
+    assert summarize(tmp_path / "run")["trials"] == before
+
+
+def test_a_search_over_a_space_needs_an_estimator(tmp_path):
+    with pytest.raises(SettingError, match="estimator"):
+        search(SPACE, out=tmp_path)
+
+
+def test_in_memory(tmp_path):
+    journal = MemoryJournal()
+    result = estimated(tmp_path, journal=journal, trials=5)
+    assert not (tmp_path / "run" / "journal.db").exists()
+    assert len(summarize(journal)["trials"]) == len(result.trials) == 5
+
+
+def test_an_epoch_budget(tmp_path):
+    def costly(architecture, run):
+        return {**total(architecture, run), "epochs": 2.0}
+
+    result = estimated(tmp_path, estimator=costly, trials=None, epochs=10)
+    assert len(result.trials) == 5
+    assert result.summary["budget"]["used"]["epochs"] == 10
+
+
+# Processes that die
+
+
+def start(folder, trials, seconds):
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "searches.py"), str(folder), str(trials), str(seconds)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_trials(folder, count, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(list(folder.glob("ran/*"))) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(process.communicate()[1])
+
+
+def finished(folder, trials):
+    """Checks that nothing is lost, doubled or renumbered; returns how often each trial ran."""
+    events = [event for _, event in open_journal(folder / "journal.db").read()]
+    started = Counter(event["number"] for event in events if event["kind"] == "started")
+    ended = Counter(event["number"] for event in events if event["kind"] == "ended")
+    assert started == ended == Counter(range(trials))
+    assert all(trial["state"] == "complete" for trial in summarize(folder)["trials"])
+    keys = {str(trial["architecture"]) for trial in summarize(folder)["trials"]}
+    assert len(keys) == trials
+    return Counter(event["number"] for event in events if event["kind"] == "taken")
+
+
+def test_kill_9_and_go_on(tmp_path):
+    folder, rng = tmp_path / "run", random.Random(0)
+    for kills in range(1, 4):
+        process = start(folder, 40, 0.05)
+        wait_for_trials(folder, 8 * kills, process)
+        time.sleep(rng.random() * 0.1)
+        process.kill()
+        process.communicate()
+    process = start(folder, 40, 0.0)
+    assert process.wait(60) == 0, process.communicate()[1]
+    process.communicate()
+    taken = finished(folder, 40)
+    assert sum(taken.values()) <= 3  # At most the trial in flight at each kill.
+
+
+def test_two_processes_share_the_work(tmp_path):
+    folder = tmp_path / "run"
+    both = [start(folder, 30, 0.05) for _ in range(2)]
+    for process in both:
+        assert process.wait(90) == 0, process.communicate()[1]
+        process.communicate()
+    assert not finished(folder, 30)
+    ran = [path.read_text() for path in folder.glob("ran/*")]
+    assert ran == ["."] * 30
+    events = [event for _, event in open_journal(folder / "journal.db").read()]
+    workers = Counter(event["process"] for event in events if event["kind"] == "started")
+    assert len(workers) == 2
+
+
+def test_ctrl_c_writes_what_there_is_and_the_same_command_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder, 30, 0.1)
+    wait_for_trials(folder, 5, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0, process.communicate()[1]
+    process.communicate()
+    summary = summarize(folder)
+    assert summary["status"] == "interrupted"
+    assert 4 <= len(summary["trials"]) < 30
+    assert (folder / "report.html").exists()
+    process = start(folder, 30, 0.0)
+    assert process.wait(60) == 0
+    process.communicate()
+    finished(folder, 30)
+
+
+# With networks
+
+
+def narrow(choose, task):
+    width = choose.value("width", (4, 8, 16))
+    side = -(-task.height // 2) * -(-task.width // 2)
+    return nn.Sequential(
+        nn.Conv2d(task.channels, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(width * side, task.outputs),
+    )
+
+
+QUICK = Recipe(epochs=6, batch_size=64, lr=1e-2, label_smoothing=0.0)
+
+
+def test_from_data_to_a_verified_network(tmp_path):
+    result = search(
+        narrow,
+        "digits",
+        trials=4,
+        workers=1,
+        executor=SerialExecutor(),
+        recipe=QUICK,
+        limits={"params": 2000},
+        strategy="random",
+        out=tmp_path / "run",
+    )
+    assert result.status == "complete"
+    assert result.best.costs["params"] <= 2000
+    assert result.summary["best"]["costs"]["params"] <= 2000
+    assert all(
+        trial["costs"]["params"] > 2000
+        for trial in result.summary["trials"]
+        if trial["state"] == "rejected"
+    )
+    assert result.test["accuracy"] > 0.8
+    low, high = (result.test["interval"][end] for end in ("low", "high"))
+    assert low < result.test["accuracy"] < high
+    verified = result.summary["bundle"]["verification"]
+    assert all(verified[form]["labels_agree"] for form in ("onnx", "pt2", "safetensors"))
+    # The returned network, the bundle and the recorded test score are the same thing.
+    split = task.load("digits").unseal()
+    raw, targets = split.take()
+    labels = result.network(raw).argmax(1)
+    assert np.isclose((labels == targets).float().mean().item(), result.test["accuracy"])
+    loaded = bundle.load(result.bundle)
+    # A user's own digits are of 0 to 16, as those were that it was trained on.
+    predicted = loaded.predict(raw.numpy() / loaded.preprocessing["inputs"]["scale"])
+    assert list(map(int, predicted)) == labels.tolist()
+
+
+def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path):
+    with pytest.raises(LimitError, match=r"nearest.*params"):
+        search(narrow, "digits", limits={"params": 10}, trials=4, out=tmp_path / "run", workers=1)
+    assert not list((tmp_path / "run").glob("trials/*"))
+
+
+def test_a_network_that_raises_is_told_of_before_training(tmp_path):
+    def broken(choose, task):
+        raise ZeroDivisionError("oh no")
+
+    with pytest.raises(SpaceError, match="oh no"):
+        search(broken, "digits", trials=4, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("limits", [{"parms": 3}, {"params": -1}])
+def test_limits_are_checked(tmp_path, limits):
+    with pytest.raises(SettingError):
+        search(narrow, "digits", limits=limits, trials=4, out=tmp_path / "run")
+
+
+def test_all_networks_diverging_is_one_message(tmp_path):
+    with pytest.raises(TrialFailed, match=r"of \d+ none did"):
+        search(
+            narrow,
+            "digits",
+            trials=3,
+            workers=1,
+            executor=SerialExecutor(),
+            recipe=Recipe(epochs=1, optimizer="sgd", lr=100.0, batch_size=64),
+            strategy="random",
+            out=tmp_path / "run",
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 from ogive.space import Architecture
@@ -16,10 +15,6 @@ State = Literal["running", "complete", "failed", "rejected"]
 
 Role = Literal["search", "finalist", "reference", "final"]
 """``search`` trials are a strategy's own; the others belong to the end of a search."""
-
-
-def _nothing() -> Mapping[str, float]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +74,8 @@ class Trial:
     state: State = "running"
     role: Role = "search"
     values: tuple[float, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=_nothing)
-    costs: Mapping[str, float] = field(default_factory=_nothing)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
     error: str | None = None
     seconds: float = 0.0

@@ -55,7 +55,7 @@ class ASHA(Strategy):
         min_fidelity: float = 1 / 9,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        if not isinstance(eta, int) or eta < 2:
+        if eta < 2 or eta != int(eta):
             raise SettingError(f"eta must be an integer above 1, but got eta={eta!r}.")
         if not 0 < min_fidelity <= 1:
             raise SettingError(

@@ -22,7 +22,9 @@ class RandomSearch(Strategy):
         start_from: Architectures to try first.
     """
 
-    def __init__(self, space: SearchSpace, *, start_from: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, space: SearchSpace, *, start_from: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.space = space
         self.start_from = tuple(map(space.validate, start_from))
         self._tried = Tried(space)

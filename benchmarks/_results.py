@@ -1,0 +1,36 @@
+"""Where benchmarks write their figures, with what they were measured on."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("OGIVE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def machine():
+    """What the figures were measured on, and by which code."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "commit": commit.stdout.strip(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def record(name, rows):
+    """Appends rows to a result file, each with the machine it was measured on."""
+    path = RESULTS / f"{name}.json"
+    known = json.loads(path.read_text()) if path.exists() else []
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(known + [{**row, "machine": machine()} for row in rows], indent=1))

@@ -1,0 +1,207 @@
+"""What every strategy must keep to."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from ogive.space import Architecture, Decision, SearchSpace
+from ogive.strategies import Strategy
+from ogive.testing._synthetic import synthetic
+from ogive.trial import Proposal, Trial
+
+__all__ = ["StrategyContract", "ended", "play", "running"]
+
+_SMALL = SearchSpace(
+    [Decision("a", "ordinal", options=(0, 1, 2)), Decision("b", "ordinal", options=(0, 1))]
+)
+_ONE = SearchSpace([Decision("only", "categorical", options=("this",))])
+
+
+def running(number: int, proposal: Proposal) -> Trial:
+    """A trial as a strategy is told of it when it starts."""
+    return Trial(number, proposal)
+
+
+def ended(trial: Trial, value: float | None) -> Trial:
+    """The trial as it is told of when it ends; it failed where there is no value."""
+    if value is None:
+        return replace(trial, state="failed", error="it failed")
+    return replace(trial, state="complete", values=(value,), metrics={"value": value})
+
+
+def play(
+    strategy: Strategy,
+    value: Callable[[Architecture, float], float | None],
+    trials: int,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+) -> list[Trial]:
+    """Runs a strategy against a function, as the loop of a search would.
+
+    Args:
+        strategy: Is told of everything.
+        value: What a proposal is worth at its fidelity, or ``None`` where it fails.
+        trials: How many to run.
+        seed: Of the draws.
+        workers: Trials that run at the same time; the oldest ends first.
+
+    Returns:
+        The trials that ended, in that order; fewer, where the strategy had no more to propose.
+    """
+    done: list[Trial] = []
+    waiting: list[Trial] = []
+    number = 0
+    while len(done) < trials:
+        room = min(workers, trials - len(done)) - len(waiting)
+        if room > 0:
+            for proposal in strategy.ask(room, Random(f"{seed}:{number}")):
+                waiting.append(running(number, proposal))
+                strategy.tell(waiting[-1])
+                number += 1
+        if not waiting:
+            break
+        trial = waiting.pop(0)
+        done.append(ended(trial, value(trial.architecture, trial.fidelity)))
+        strategy.tell(done[-1])
+    return done
+
+
+class StrategyContract:
+    """Override :meth:`make`."""
+
+    def make(self, space: SearchSpace) -> Strategy:
+        """Returns a fresh strategy."""
+        raise NotImplementedError
+
+    def test_what_it_proposes_belongs_to_the_space(self) -> None:
+        problem = synthetic(3)
+        for trial in play(self.make(problem.space), problem.value, 60, workers=3):
+            assert problem.space.validate(trial.architecture) == trial.architecture
+            assert 0 < trial.fidelity <= 1
+
+    def test_no_more_is_proposed_than_was_asked_for(self) -> None:
+        for n in (0, 1, 5):
+            assert len(self.make(synthetic(3).space).ask(n, Random(0))) <= n
+
+    def test_asking_changes_nothing(self) -> None:
+        problem = synthetic(3)
+        strategy = self.make(problem.space)
+        play(strategy, problem.value, 30)
+        first = strategy.ask(3, Random(1))
+        strategy.ask(4, Random(2))
+        assert strategy.ask(3, Random(1)) == first
+
+    def test_the_same_trials_and_draws_give_the_same_proposals(self) -> None:
+        problem = synthetic(3)
+        told = play(self.make(problem.space), problem.value, 40, workers=2)
+        strategies = [self.make(problem.space) for _ in range(2)]
+        for strategy in strategies:
+            for trial in told:
+                strategy.tell(running(trial.number, trial.proposal))
+                strategy.tell(trial)
+        first, second = (strategy.ask(5, Random(7)) for strategy in strategies)
+        assert first == second
+
+    def test_draws_come_from_the_generator_only(self) -> None:
+        space = synthetic(3).space
+        first, second = (self.make(space).ask(3, Random(5)) for _ in range(2))
+        assert first == second
+        assert self.make(space).ask(3, Random(6)) != first
+
+    def test_a_told_trial_is_never_changed(self) -> None:
+        problem = synthetic(3)
+        told = play(self.make(problem.space), problem.value, 30)
+        before = copy.deepcopy(told)
+        strategy = self.make(problem.space)
+        for trial in told:
+            strategy.tell(trial)
+            strategy.ask(2, Random(0))
+        assert told == before
+
+    def test_running_trials_are_known(self) -> None:
+        strategy = self.make(_SMALL)
+        seen = []
+        for number in range(6):
+            proposals = strategy.ask(1, Random(number))
+            assert len(proposals) == 1
+            seen.append(proposals[0].architecture)
+            strategy.tell(running(number, proposals[0]))
+        assert len(set(seen)) == 6
+        assert strategy.ask(1, Random(9)) == []  # Tell me more first.
+
+    def test_one_batch_has_no_architecture_twice(self) -> None:
+        proposals = self.make(_SMALL).ask(6, Random(0))
+        assert len({p.architecture for p in proposals}) == len(proposals)
+
+    def test_a_space_of_one_architecture(self) -> None:
+        trials = play(self.make(_ONE), lambda *_: 1.0, 10)
+        assert trials
+        assert {trial.architecture for trial in trials} == {Architecture({"only": "this"})}
+        assert len(trials) < 10  # It comes to an end.
+
+    def test_a_finished_space_ends_with_nothing_left(self) -> None:
+        trials = play(self.make(_SMALL), lambda a, _: float(a["a"]), 100)  # type: ignore[arg-type]
+        assert len({trial.architecture for trial in trials}) == 6
+        assert len(trials) < 100
+
+    def test_failed_trials_are_not_tried_again(self) -> None:
+        def value(architecture: Architecture, fidelity: float) -> float | None:
+            return None if architecture["a"] == 1 else fidelity
+
+        trials = play(self.make(_SMALL), value, 100)
+        failed = [trial.architecture for trial in trials if trial.state == "failed"]
+        assert len(failed) == len(set(failed)) == 2
+
+    def test_a_search_in_which_everything_fails_goes_on(self) -> None:
+        trials = play(self.make(synthetic(3).space), lambda *_: None, 30, workers=2)
+        assert len(trials) == 30
+
+    def test_rejected_trials_are_passed_over(self) -> None:
+        problem = synthetic(3)
+        strategy = self.make(problem.space)
+        complete = 0
+        for number in range(400):
+            proposals = strategy.ask(1, Random(number))
+            assert proposals
+            trial = running(number, proposals[0])
+            strategy.tell(trial)
+            if trial.architecture["momentum"] > 0.2:  # type: ignore[operator]
+                strategy.tell(replace(trial, state="rejected", costs={"params": 1e9}))
+            else:
+                strategy.tell(ended(trial, problem.value(trial.architecture, trial.fidelity)))
+                complete += 1
+        assert complete >= 40
+
+    def test_trials_that_it_did_not_propose_are_taken_in(self) -> None:
+        strategy = self.make(_SMALL)
+        for number, architecture in enumerate(_SMALL.enumerate()):
+            trial = running(number, Proposal(architecture))
+            strategy.tell(trial)
+            strategy.tell(ended(trial, 1.0))
+        assert strategy.ask(1, Random(0)) == []
+
+    def test_its_settings_are_json_and_name_it(self) -> None:
+        settings = self.make(_SMALL).settings()
+        assert json.loads(json.dumps(settings)) == settings
+        assert settings["name"] == type(self.make(_SMALL)).__name__
+
+    def test_it_can_be_pickled(self) -> None:
+        problem = synthetic(3)
+        strategy = self.make(problem.space)
+        play(strategy, problem.value, 10)
+        again = pickle.loads(pickle.dumps(strategy))  # noqa: S301  # it is our own
+        assert again.ask(2, Random(3)) == strategy.ask(2, Random(3))
+
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_it_finds_what_is_good(self, workers: int) -> None:
+        problem = synthetic(3)
+        trials = play(self.make(problem.space), problem.value, 200, workers=workers)
+        assert max(trial.value for trial in trials) > 0.7

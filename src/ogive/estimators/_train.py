@@ -142,6 +142,7 @@ class _Trainer:
         self._average = _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
         self._step = 0
         self._order: tuple[int, Tensor] | None = None
+        self._measured: int | None = None  # The step of the last validation.
         self._validation_seconds = 0.0
         self._best: tuple[float, int, dict[str, Tensor]] | None = None
 
@@ -166,7 +167,7 @@ class _Trainer:
                     break
         if not saved:
             self._save_checkpoint()
-        if self._validated and (not metrics or self._step % self._steps):
+        if self._validated and self._measured != self._step:
             metrics = self._validate()
             self._out_of_patience(metrics)
         metrics = self._settle(metrics)
@@ -251,6 +252,7 @@ class _Trainer:
         }
         self._run.report(self._step / self._steps, metrics)
         self._finished = finished
+        self._measured = self._step
         self._validation_seconds = time.monotonic() - begun
         return metrics
 

@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ogive.errors import SettingError
+from ogive.estimators import Recipe, Schedule
+
+
+@given(
+    total=st.integers(1, 500),
+    longer=st.integers(1, 9),
+    warmup=st.floats(0, 0.3),
+    decay=st.floats(0.01, 1.0),
+)
+def test_a_shorter_trapezoid_is_the_beginning_of_a_longer_one(total, longer, warmup, decay):
+    recipe = Recipe(warmup=warmup, decay=decay)
+    short = Schedule(recipe, total=total, full=total * longer)
+    long = Schedule(recipe, total=total * longer, full=total * longer)
+    for step in range(total):
+        if short.decaying(step):
+            break
+        assert short.factor(step) == long.factor(step)
+
+
+@given(
+    schedule=st.sampled_from(["trapezoid", "cosine"]),
+    total=st.integers(1, 300),
+    warmup=st.floats(0, 0.5),
+    decay=st.floats(0, 1),
+)
+def test_the_learning_rate_stays_within_its_peak_and_ends_low(schedule, total, warmup, decay):
+    made = Schedule(Recipe(schedule=schedule, warmup=warmup, decay=decay), total=total, full=total)
+    factors = [made.factor(step) for step in range(total)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert made.progress(total) == 1
+
+
+def test_time_moves_a_slow_training_through_its_schedule():
+    made = Schedule(Recipe(warmup=0.0, decay=0.5), total=100, full=100)
+    assert made.factor(10) == 1
+    assert made.factor(10, elapsed=0.75) == pytest.approx(0.5)
+    assert made.factor(10, elapsed=1.0) == 0
+    assert made.progress(90, elapsed=0.1) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lr": 0.0},
+        {"optimizer": "adam"},
+        {"schedule": "linear"},
+        {"batch_size": 0},
+        {"warmup": 1.5},
+        {"label_smoothing": 1.0},
+        {"shift": -0.1},
+        {"patience": 0},
+    ],
+)
+def test_a_recipe_is_checked(settings):
+    with pytest.raises(SettingError, match="but got"):
+        Recipe(**settings)
+
+
+def test_a_recipe_is_json():
+    recipe = Recipe(lr=0.1, mixup=0.2, patience=3)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    with pytest.raises(SettingError, match="Did you mean 'label_smoothing'"):
+        Recipe.from_json({"label_smooting": 0.1})

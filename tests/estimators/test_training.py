@@ -1,0 +1,217 @@
+import json
+import time
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ogive import task as tasks
+from ogive.errors import TrialFailed
+from ogive.estimators import Recipe, Run, Training, predict, step_seconds
+from ogive.estimators import _train as module
+from ogive.nn import build
+from ogive.space import Architecture
+
+NONE = Architecture({})
+
+
+def network(choose, task):
+    return nn.Sequential(
+        nn.Conv2d(task.channels, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(8 * (task.height // 2) * (task.width // 2), task.outputs),
+    )
+
+
+def perceptron(choose, task):
+    width = len(task.train.inputs[:1][0])
+    return nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, task.outputs))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return tasks.load("digits")
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return tasks.load("diabetes")
+
+
+RICH = Recipe(
+    epochs=9, batch_size=64, lr=5e-3, shift=0.1, rotate=10.0, mixup=0.2, ema=0.5, clip=1.0
+)
+
+
+def run_in(path, **settings):
+    path.mkdir()
+    return Run(folder=path, seed=3, **settings)
+
+
+@pytest.mark.parametrize("recipe", [RICH, RICH.replace(optimizer="sgd", lr=0.05, ema=0.0)])
+def test_a_promoted_trial_ends_where_training_from_scratch_would(digits, tmp_path, recipe):
+    training = Training(network, digits, recipe)
+    training(NONE, run_in(tmp_path / "low", fidelity=1 / 9))
+    training(NONE, run_in(tmp_path / "middle", fidelity=1 / 3, parent=tmp_path / "low"))
+    gone_on = training(NONE, run_in(tmp_path / "full", parent=tmp_path / "middle"))
+    scratch = training(NONE, run_in(tmp_path / "scratch"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("full", "scratch")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    assert gone_on["accuracy"] == scratch["accuracy"]
+    assert gone_on["epochs"] < scratch["epochs"] == 9
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "of another network"])
+def test_without_a_usable_checkpoint_it_trains_from_scratch(digits, tmp_path, damage):
+    training = Training(network, digits, RICH.replace(epochs=3))
+    training(NONE, run_in(tmp_path / "low", fidelity=1 / 3))
+    path = tmp_path / "low" / "checkpoint.pt"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut off":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        torch.save({"epoch": 1.0, "network": nn.Linear(2, 2).state_dict()}, path)
+    training(NONE, run_in(tmp_path / "full", parent=tmp_path / "low"))
+    training(NONE, run_in(tmp_path / "scratch"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("full", "scratch")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in second)
+
+
+def test_with_a_cosine_every_training_is_from_scratch(digits, tmp_path):
+    training = Training(network, digits, RICH.replace(epochs=3, schedule="cosine"))
+    training(NONE, run_in(tmp_path / "low", fidelity=1 / 3))
+    full = training(NONE, run_in(tmp_path / "full", parent=tmp_path / "low"))
+    assert full["epochs"] == 3
+
+
+def test_the_final_training_goes_on_with_all_data(digits, tmp_path):
+    recipe = Recipe(epochs=4, batch_size=64, lr=5e-3)
+    Training(network, digits, recipe)(NONE, run_in(tmp_path / "finalist"))
+    final = Training(network, digits, recipe, epochs=8, fit_on="all")
+    metrics = final(NONE, run_in(tmp_path / "final", parent=tmp_path / "finalist"))
+    assert set(metrics) == {"epochs", "train_seconds"}
+    assert metrics["epochs"] == pytest.approx(6, abs=0.2)
+    assert not (tmp_path / "final" / "validation.npy").exists()
+    assert (tmp_path / "final" / "model.safetensors").exists()
+
+
+def test_what_it_leaves_behind_is_what_it_measured(digits, tmp_path):
+    metrics = Training(network, digits, RICH)(NONE, run_in(tmp_path / "run"))
+    trained = build(network, digits, NONE)
+    trained.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
+    outputs = predict(trained, digits, digits.validation)
+    assert np.allclose(outputs, np.load(tmp_path / "run" / "validation.npy"), atol=1e-5)
+    assert (
+        digits.score(outputs, digits.validation.targets)["accuracy"] == metrics["accuracy"] > 0.8
+    )
+    lines = (tmp_path / "run" / "curve.jsonl").read_text().splitlines()
+    curve = [json.loads(line) for line in lines]
+    assert [epoch["step"] for epoch in curve] == list(range(1, 10))
+    assert curve[-1]["accuracy"] == metrics["accuracy"]
+
+
+def test_a_deadline_is_kept_with_the_learning_rate_decayed(digits, tmp_path):
+    training = Training(network, digits, RICH.replace(epochs=10_000))
+    begun = time.monotonic()
+    metrics = training(NONE, run_in(tmp_path / "run", deadline=1.5))
+    assert time.monotonic() - begun < 2.5
+    assert 1 < metrics["epochs"] < 1000
+    assert metrics["accuracy"] > 0.5
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_loss_that_is_not_a_number_ends_the_trial(digits):
+    recipe = Recipe(epochs=5, optimizer="sgd", lr=100.0, batch_size=64)
+    with pytest.raises(TrialFailed, match="finite"):
+        Training(network, digits, recipe)(NONE, Run())
+
+
+def test_a_network_that_learns_nothing_ends_half_way(digits, tmp_path):
+    def constant(choose, task):
+        stuck = network(choose, task)
+        for parameter in stuck.parameters():
+            nn.init.zeros_(parameter)
+            parameter.requires_grad_(False)
+        stuck[-1].bias.requires_grad_(True)
+        return stuck
+
+    run = run_in(tmp_path / "run")
+    with pytest.raises(TrialFailed, match="constant prediction"):
+        Training(constant, digits, Recipe(epochs=20, batch_size=64, lr=1e-4))(NONE, run)
+    assert len((tmp_path / "run" / "curve.jsonl").read_text().splitlines()) == 10
+
+
+def test_patience_keeps_the_best_epoch(diabetes, tmp_path):
+    recipe = Recipe(epochs=300, batch_size=32, lr=2e-2, patience=8)
+    metrics = Training(perceptron, diabetes, recipe)(NONE, run_in(tmp_path / "run"))
+    lines = (tmp_path / "run" / "curve.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert metrics["epochs"] < 300
+    assert metrics["loss"] == pytest.approx(min(losses))
+    assert metrics["best_epoch"] == 1 + int(np.argmin(losses))
+
+
+def test_a_split_too_large_for_memory_trains_alike(digits, monkeypatch):
+    recipe = Recipe(epochs=2, batch_size=64, shift=0.1)
+    held = Training(network, digits, recipe)(NONE, Run(seed=1))
+    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    streamed = Training(network, digits, recipe)(NONE, Run(seed=1))
+    assert held["accuracy"] == streamed["accuracy"]
+    assert held["loss"] == pytest.approx(streamed["loss"])
+
+
+def test_a_training_draws_from_its_seed_and_leaves_no_trace(digits):
+    training = Training(network, digits, RICH.replace(epochs=1))
+    torch.manual_seed(0)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    first = training(NONE, Run(seed=1))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    torch.manual_seed(99)
+    again, other = training(NONE, Run(seed=1)), training(NONE, Run(seed=2))
+    assert first["loss"] == again["loss"] != other["loss"]
+
+
+def test_a_recipe_may_be_chosen(digits):
+    def recipe(choose):
+        return Recipe(epochs=1, batch_size=64, lr=choose.real("lr", 1e-4, 1e-1, log=True))
+
+    training = Training(network, digits, recipe)
+    slow, quick = (training(Architecture({"recipe.lr": lr}), Run()) for lr in (1e-4, 1e-2))
+    assert slow["loss"] > quick["loss"]
+
+
+def test_it_reaches_workers_with_its_data(digits):
+    training = cloudpickle.loads(
+        cloudpickle.dumps(Training(network, digits, RICH.replace(epochs=1)))
+    )
+    assert (
+        training(NONE, Run())["loss"]
+        == Training(network, digits, RICH.replace(epochs=1))(NONE, Run())["loss"]
+    )
+
+
+def test_half_precision_learns_as_well(digits):
+    recipe = Recipe(epochs=6, batch_size=64, lr=5e-3)
+    full, half = (
+        Training(network, digits, recipe, precision=precision)(NONE, Run())["accuracy"]
+        for precision in ("fp32", "bf16")
+    )
+    assert abs(full - half) < 0.03
+
+
+def test_steps_are_timed(digits):
+    seconds = step_seconds(network, digits, NONE, RICH, steps=3)
+    assert 0 < seconds < 1

@@ -25,6 +25,9 @@ _HANDOVER_SECONDS = 25.0
 _FINALS_SHARE = 0.6
 """How much of the time the finalists and the final training may take, when they can use it."""
 
+_PATIENT_SHARE = 0.5
+"""What part of its epochs a training with patience uses, about."""
+
 _FINAL_LENGTH = 2.0
 """The final training, in full trainings: it goes on from a finalist's checkpoint."""
 
@@ -162,7 +165,7 @@ def plan(
     rounds = math.ceil((count + reference) / workers)
     # A final training runs the decay of the finalist that it goes on from over again.
     again = (_FINAL_LENGTH - 1 + recipe.decay) * math.ceil(refits / workers)
-    fulls = rounds + again
+    fulls = (rounds + again) * (1.0 if recipe.patience is None else _PATIENT_SHARE)
     epochs, finals_seconds, handover = float(recipe.epochs), 0.0, 0.0
     if budget.epochs is not None:
         # The search gets at least as many epochs as the finals.

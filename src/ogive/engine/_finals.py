@@ -67,7 +67,7 @@ class Finals:
 
     def winner(self, state: SearchState) -> Trial | None:
         """The best network that was measured on the validation split."""
-        return state.best()
+        return next(iter([*state.full(), *state.ranked()]), None)
 
     def reference(self, state: SearchState) -> Trial | None:
         """The reference, trained as the finalists were."""

@@ -58,11 +58,15 @@ def _weights(setup: Setup, trial: Trial) -> Path:
 def choose(setup: Setup, finals: Finals, state: SearchState) -> Chosen | None:
     """Returns the best network whose costs, measured again, are within the limits.
 
-    Returns ``None`` where no trial left a network behind.
+    Returns ``None`` where no trial left a network behind. Once the test split was opened for one,
+    it stays that one.
 
     Raises:
         LimitError: If there are networks, but none within the limits.
     """
+    if state.tested is not None:  # The test split was opened for it: there is no other choice.
+        trial, final = (state.trials[state.tested[name]] for name in ("number", "weights"))
+        return Chosen(setup, trial, final, setup.costs(trial.architecture))
     reasons = []
     for trial in _candidates(setup, finals, state):
         costs = setup.costs(trial.architecture)

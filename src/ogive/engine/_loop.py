@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import heapq
 import json
 import shutil
 import signal
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -79,9 +80,11 @@ class Loop:
         self._me = me
         self._executor = executor
         self._progress = progress
+        self._reference = reference
         self.finals = Finals(plan, reference)
         self._seen = 0
         self._running: dict[int, _Running] = {}
+        self._kept: dict[float, list[tuple[float, int]]] = {}
         self._rejected = 0
         self._last_sign = 0.0
         self.interrupted = False
@@ -121,8 +124,6 @@ class Loop:
         self.sync()
         for number in finished:
             self._tell_user(self.state.trials[number])
-        if finished:
-            self._prune()
         for trial in claimed:
             self._launch(trial)
         self._wait()
@@ -134,6 +135,8 @@ class Loop:
             trial = self.state.apply(event)
             if trial is not None and trial.role == "search":
                 self._setup.strategy.tell(trial)
+                if trial.ended:
+                    self._keep(trial)
 
     def _append(self, event: Mapping[str, Any]) -> None:
         self._journal.append(event)
@@ -188,6 +191,10 @@ class Loop:
         if reason is None:
             rng = Random(f"{self._setup.seed}:{len(self.state.trials)}")
             asked = self._setup.strategy.ask(room, rng)
+            if asked and not self.state.trials and self._reference is not None:
+                # The hand-made one comes first: a start from which a strategy can go on, and
+                # within the limits where few others may be.
+                asked[0] = replace(asked[0], architecture=self._reference)
             fitting = [proposal for proposal in asked if self._fits(proposal)]
             if asked and not fitting:
                 reason = "time"
@@ -338,21 +345,18 @@ class Loop:
         )
         return ended(self._me, number, "failed", error=reason, **more)
 
-    def _prune(self) -> None:
-        """Deletes the checkpoints of trials that no longer matter.
+    def _keep(self, trial: Trial) -> None:
+        """Deletes the files of the trials that no longer matter, as others become better.
 
         Without its checkpoint a promoted trial is trained from scratch, to the same result.
         """
-        by_fidelity: dict[float, list[Trial]] = {}
-        for trial in self.state.role("search"):
-            by_fidelity.setdefault(trial.fidelity, []).append(trial)
-        parents = {t.proposal.parent for t in self.state.running()}
-        for trials in by_fidelity.values():
-            over = sorted((t for t in trials if t.ended), key=lambda t: t.value, reverse=True)
-            for trial in over[_KEPT:]:
-                folder = trial_folder(self._setup.folder, trial.number)
-                if trial.number not in parents and folder.exists():
-                    shutil.rmtree(folder, ignore_errors=True)
+        kept = self._kept.setdefault(trial.fidelity, [])
+        heapq.heappush(kept, (trial.value, trial.number))
+        if len(kept) <= _KEPT:
+            return
+        _, worst = heapq.heappop(kept)
+        if all(running.proposal.parent != worst for running in self.state.running()):
+            shutil.rmtree(trial_folder(self._setup.folder, worst), ignore_errors=True)
 
     # Telling the user
 

@@ -171,6 +171,8 @@ class _Search:
 
     def run(self) -> Result:
         if self._opened():
+            if not (self._setup.folder / "summary.json").exists():
+                self._write(fold(self._journal))
             return self._result()
         try:
             self._search()

@@ -127,6 +127,7 @@ class SearchState:
     done: bool = False
     clock: Clock = field(default_factory=Clock)
     processes: dict[str, _Process] = field(default_factory=dict)
+    _best: Trial | None = None
 
     def apply(self, event: Mapping[str, Any]) -> Trial | None:
         """Takes the next event in.
@@ -209,8 +210,17 @@ class SearchState:
         self.spans[trial.number][1] = event["at"]
         self.counts["running"] -= 1
         self.counts[trial.state] += 1
+        self._note_best(trial)
         self.epochs += metrics.get("epochs", 0.0)
         return trial
+
+    def _note_best(self, trial: Trial) -> None:
+        """Keeps the best at hand, so that showing it does not cost a look at every trial."""
+        if trial.state != "complete" or trial.role == "final":
+            return
+        mark = (trial.fidelity == 1, trial.value)
+        if self._best is None or mark > (self._best.fidelity == 1, self._best.value):
+            self._best = trial
 
     def _objectives_of(self, role: Role, measured: Mapping[str, float]) -> tuple[float, ...]:
         # A final training has no validation split left to be measured on.
@@ -259,7 +269,7 @@ class SearchState:
 
     def best(self) -> Trial | None:
         """The best trial so far; one that was trained in full comes before any other."""
-        return next(iter([*self.full(), *self.ranked()]), None)
+        return self._best
 
 
 def started(me: Me, number: int, proposal: Proposal, role: Role) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Recipe:
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 3e-3
+    lr: float = 4e-3
     weight_decay: float = 0.05
     momentum: float = 0.9
     batch_size: int = 128

@@ -1,0 +1,16 @@
+"""Limits hold: the network may have 3,000 parameters and take half a millisecond."""
+
+import ogive
+
+result = ogive.search(
+    None,
+    "digits",
+    limits={"params": 3000, "latency_ms": 0.5},
+    budget="55s",
+    out="runs/example-limits",
+)
+
+print({name: round(value, 4) for name, value in result.summary["best"]["costs"].items()})
+print(f"test: {result.test['accuracy']:.3f}")
+print("reference within the same limits:", result.summary["reference"]["test"]["accuracy"])
+print(result.trials["state"].value_counts().to_dict())

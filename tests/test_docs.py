@@ -1,0 +1,65 @@
+"""Everything shown is run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from ogive.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(code, folder):
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:ogive", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name
+)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
+    run("\n".join(blocks(page)), tmp_path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_examples_run(example, tmp_path):
+    assert run(example.read_text(), tmp_path)
+
+
+def commands():
+    for page in PAGES:
+        for line in re.findall(r"^ {4}(ogive .*)$", page.read_text(), re.MULTILINE):
+            if "[" not in line and "…" not in line:
+                yield pytest.param(line, id=f"{page.name}: {line[:40]}")
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_shown_are_commands(line):
+    group = typer.main.get_command(app)
+    name, *arguments = shlex.split(line)[1:]
+    command = group.get_command(None, name)
+    command.make_context(name, arguments, resilient_parsing=False)
+
+
+def test_first_code_stands_by_line_30_of_the_readme():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert any(line.startswith(("```python", "    ogive ")) for line in lines[:30])

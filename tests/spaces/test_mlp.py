@@ -96,11 +96,13 @@ def test_an_additive_network_adds_one_function_a_column() -> None:
     torch.testing.assert_close(module(both) - module(base), change, atol=1e-5, rtol=1e-4)
 
 
-def test_the_reference_is_a_perceptron_of_two_hidden_layers() -> None:
-    task = table(3, 0, 2)
+@pytest.mark.parametrize(("rows", "width"), [(60, 32), (2_000, 64), (30_000, 256)])
+def test_the_reference_is_a_perceptron_as_wide_as_the_data_bear(rows: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    task = load((rng.normal(size=(rows, 3)), np.arange(rows) % 2))
     module = build(mlp, task, references(task)[0])
-    by_hand = (3 * 256 + 256) + 2 * 256 + (256 * 256 + 256) + 2 * 256 + (256 * 2 + 2)
-    assert parameters(module) == by_hand == 68_354
+    hidden = (3 * width + width) + 2 * width + (width * width + width) + 2 * width
+    assert parameters(module) == hidden + width * 2 + 2
 
 
 @pytest.mark.parametrize(("numbers", "categories"), [(4, 0), (0, 2), (3, 2)])

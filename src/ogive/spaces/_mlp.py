@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,12 +26,17 @@ __all__ = ["mlp"]
 
 _WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _EMBEDDINGS = (2, 4, 8, 16)
-_REFERENCE_WIDTH = 256
+_REFERENCE_WIDTHS = (32, 256)
 
 
 def _references(task: Task) -> Iterator[Mapping[str, Any]]:
-    """Two hidden layers with batch normalisation, rectifiers and some dropout, scaled by width."""
-    for width in sorted((w for w in _WIDTHS if w <= _REFERENCE_WIDTH), reverse=True):
+    """Two hidden layers with batch normalisation, rectifiers and some dropout, scaled by width.
+
+    The widest grows with the data, as an engineer would have it: a few weights a row.
+    """
+    low, high = _REFERENCE_WIDTHS
+    widest = min(high, max(low, 2 * math.isqrt(task.size("train"))))
+    for width in sorted((w for w in _WIDTHS if w <= widest), reverse=True):
         decided: dict[str, Any] = {
             "width": width,
             "body": "plain",

@@ -1,0 +1,225 @@
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from ogive import __version__
+from ogive.engine import summarize
+
+NARROW = """
+from torch import nn
+
+def network(choose, task):
+    width = choose.value("width", (4, 8, 16))
+    side = -(-task.height // 2)
+    return nn.Sequential(
+        nn.Conv2d(task.channels, width, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(width * side * side, task.outputs))
+"""
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    path = tmp_path_factory.mktemp("space") / "narrow.py"
+    path.write_text(NARROW)
+    return f"{path}:network"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, space):
+    """A search that ran to its end in a process of its own, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    done = command(
+        "search", "digits", "--space", space, "--trials", "6", "--out", folder, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def command(*arguments, **settings):
+    line = [sys.executable, "-m", "ogive", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, **settings)
+
+
+def test_help_and_version_are_quick_to_say(ogive):
+    code, out, _ = ogive("--help")
+    assert code == 0
+    assert all(name in out for name in ("search", "resume", "show", "predict", "Exit codes"))
+    assert ogive("--version")[1].strip() == f"ogive {__version__}"
+
+
+def test_an_unknown_command_says_what_was_meant(ogive):
+    code, _, err = ogive("serach", "digits")
+    assert code == 2
+    assert "search" in err
+
+
+def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
+    folder, done = finished
+    summary = json.loads(done.stdout)
+    assert summary["status"] == "complete"
+    assert summary["test"]["accuracy"] > 0.8
+    assert "trial" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((folder / "summary.json").read_text())["best"] == summary["best"]
+
+
+def test_show(ogive, finished):
+    folder, done = finished
+    code, out, _ = ogive("show", folder, "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert shown["budget"]["used"]["trials"] == len(shown["trials"]) == 6
+    for name in ("trials", "best", "reference", "test"):
+        assert shown[name] == json.loads(done.stdout)[name]
+    for trial in shown["trials"]:
+        wanted = {"number", "state", "architecture", "fidelity", "metrics", "costs", "error"}
+        assert wanted | {"seconds"} <= set(trial)
+    code, out, _ = ogive("show", folder)
+    assert code == 0
+    assert "test: accuracy" in out
+    assert str(folder / "bundle")[:40] in out
+
+
+def test_report_is_written_anew(ogive, finished):
+    folder, _ = finished
+    (folder / "report.html").unlink()
+    code, out, _ = ogive("report", folder)
+    assert code == 0
+    assert out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_predict_labels_files(ogive, finished, tmp_path):
+    folder, _ = finished
+    images, labels = load_digits(return_X_y=True)
+    paths = []
+    for i in range(20):
+        pixels = np.rint(images[i].reshape(8, 8) * 255 / 16).astype(np.uint8)
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    code, out, _ = ogive("predict", folder / "bundle", *paths, "--json", "--proba")
+    assert code == 0
+    rows = json.loads(out)
+    right = [row["prediction"] == str(label) for row, label in zip(rows, labels, strict=False)]
+    assert sum(right) >= 16
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-3) for row in rows)
+    code, out, _ = ogive("predict", folder / "bundle", *paths)
+    assert [line.split("\t")[1] for line in out.splitlines()] == [r["prediction"] for r in rows]
+    # The script in the bundle says the same, without ogive and without torch.
+    hidden = "import sys; sys.modules['torch'] = sys.modules['ogive'] = None; "
+    script = f"sys.argv = {['predict.py', *map(str, paths)]!r}; exec(open({str(folder / 'bundle' / 'predict.py')!r}).read())"
+    named = f"__file__ = {str(folder / 'bundle' / 'predict.py')!r}; "
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + named + script], capture_output=True, text=True, check=True
+    )
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == [
+        r["prediction"] for r in rows
+    ]
+
+
+def test_the_same_command_again_returns_the_result(ogive, finished, space):
+    folder, done = finished
+    code, out, _ = ogive(
+        "search", "digits", "--space", space, "--trials", "6", "--out", folder, "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
+
+
+def test_spaces(ogive):
+    code, out, _ = ogive("spaces")
+    assert code == 0
+    assert "convnet" in out
+    assert "mlp" in out
+    code, out, _ = ogive("spaces", "convnet")
+    assert "stages.0.operation" in out
+    assert ogive("spaces", "convnets")[0] == 2
+
+
+# At a terminal
+
+
+class AtATerminal:
+    """A command at a terminal of its own, which somebody reads."""
+
+    def __init__(self, *arguments):
+        self._end, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ogive", *map(str, arguments)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        )
+        os.close(theirs)
+        self.shown = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            try:
+                self.shown += os.read(self._end, 1 << 16).decode(errors="replace")
+            except OSError:  # The other end is closed.
+                return
+
+    def until(self, pattern, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not re.search(pattern, self.shown):
+            assert self.process.poll() is None, self.shown[-3000:]
+            time.sleep(0.02)
+        assert re.search(pattern, self.shown), self.shown[-3000:]
+
+    def interrupt(self):
+        os.killpg(self.process.pid, signal.SIGINT)
+
+
+def test_ctrl_c_once_writes_what_there_is_and_resume_completes(tmp_path, space):
+    folder = tmp_path / "run"
+    terminal = AtATerminal(
+        "search", "digits", "--space", space, "--trials", "40", "--strategy", "random",
+        "--out", folder,
+    )  # fmt: skip
+    terminal.until(r"trial 0 complete")
+    assert "budget" in terminal.shown  # The board.
+    terminal.interrupt()
+    assert terminal.process.wait(60) == 130
+    assert "interrupted" in terminal.shown
+    summary = summarize(folder)
+    assert summary["status"] == "interrupted"
+    assert summary["test"] is None
+    assert (folder / "bundle" / "model.onnx").exists()
+    assert (folder / "report.html").exists()
+    done = command("resume", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    complete = json.loads(done.stdout)
+    assert complete["status"] == "complete"
+    assert complete["test"]
+    numbers = [trial["number"] for trial in complete["trials"]]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path):
+    folder = tmp_path / "run"
+    terminal = AtATerminal("search", "digits", "--budget", "10min", "--out", folder)
+    terminal.until(r"trial \d complete", 90)
+    workers = psutil.Process(terminal.process.pid).children(recursive=True)
+    assert workers
+    terminal.interrupt()
+    time.sleep(0.2)
+    terminal.interrupt()
+    assert terminal.process.wait(10) == 130
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive

@@ -203,7 +203,10 @@ class WorkerPool(Executor):
         rather than being started for ever.
         """
         try:
-            if worker is None or not worker.alive:
+            if worker is not None and not worker.alive:
+                worker.close()
+                worker = None
+            if worker is None:
                 worker = self._start()
         except OSError as error:
             task.set_exception(TrialFailed(f"No worker process could be started: {error}."))
@@ -324,6 +327,7 @@ class _Worker:
         self._to: BinaryIO = self._process.stdin
         self._from: BinaryIO = self._process.stdout
         self._shared: bytes | None = shared
+        self._killed = False
         # The death of the process is not enough to close its end of the pipes: a child that it
         # forked may hold them. So somebody waits for it and takes the rest of its group along.
         self._reaper = threading.Thread(target=self._reap, daemon=True)
@@ -331,7 +335,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._killed and self._process.poll() is None
 
     def wait_ready(self) -> None:
         """Returns when the process can take tasks.
@@ -371,6 +375,7 @@ class _Worker:
 
     def kill(self) -> None:
         """Kills the process and what it started, at once."""
+        self._killed = True  # It may take no more tasks, though it takes a moment to be gone.
         if _POSIX:
             # macOS answers with a PermissionError for a group of which only a zombie is left.
             with suppress(ProcessLookupError, PermissionError):

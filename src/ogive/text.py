@@ -15,6 +15,7 @@ _SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "auc"})
 
 _COSTS = {
     "params": ("parameters", ""),
+    "size_mb": ("size", " MB"),
     "macs": ("multiply-adds", ""),
     "memory_mb": ("memory", " MB"),
     "latency_ms": ("latency", " ms"),

@@ -1,3 +1,4 @@
+import os
 import random
 import signal
 import subprocess
@@ -82,6 +83,45 @@ def test_a_bad_trial_is_a_fact_and_not_a_crash(tmp_path):
     assert "no zero, please" in errors
     assert "NaN" in errors
     assert result.best.architecture["d0"] == 3
+
+
+def fatal(architecture, run):
+    if architecture["d0"] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if architecture["d0"] == 1:
+        raise MemoryError
+    if architecture["d0"] == 2:
+        os._exit(7)
+    return total(architecture, run)
+
+
+def test_a_worker_that_dies_costs_its_trial_alone(tmp_path):
+    result = estimated(tmp_path, estimator=fatal, executor=None, workers=2, trials=24)
+    reasons = {}
+    for trial in result.summary["trials"]:
+        reasons.setdefault(trial["architecture"]["d0"], set()).add(trial["error"])
+    assert all("out of memory" in reason.lower() for reason in reasons[0] | reasons[1])
+    assert all("code 7" in reason for reason in reasons[2])
+    assert reasons[3] == {None}
+    assert len(result.trials) == 24
+
+
+def test_a_trial_that_overruns_the_time_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("ogive.engine._loop._GRACE", 0.5)
+
+    def slow(architecture, run):
+        time.sleep(0.05 if architecture["d0"] else 600)
+        return total(architecture, run)
+
+    begun = time.monotonic()
+    result = estimated(
+        tmp_path, estimator=slow, executor=None, workers=2, trials=None, budget="12s"
+    )
+    assert time.monotonic() - begun < 25
+    late = result.trials[result.trials["d0"] == 0]
+    assert set(late["state"]) == {"failed"}
+    assert all("longer than" in error for error in late["error"])
+    assert result.best is not None
 
 
 def test_it_says_so_where_no_trial_completes(tmp_path):

@@ -35,8 +35,8 @@ __all__ = ["Loop", "trial_folder"]
 _TICK = 0.5
 """Seconds between two looks at running trials."""
 
-_GRACE = 10.0
-"""Seconds by which a trial may overrun its deadline (its last epoch and validation) at least."""
+_GRACE = 15.0
+"""Seconds by which a trial may overrun its deadline at least; a training keeps it by itself."""
 
 _REJECTED_IN_A_ROW = 2000
 """Proposals over the limits after which a search gives up."""
@@ -153,7 +153,7 @@ class Loop:
             self._append(self._me.event("alive"))
         for item in self._running.values():
             if item.run.deadline is not None:
-                allowed = item.run.deadline + max(_GRACE, item.run.deadline / 2)
+                allowed = item.run.deadline + max(_GRACE, item.run.deadline)
                 if time.monotonic() - item.begun > allowed:
                     item.future.cancel()
         self.show()
@@ -229,6 +229,8 @@ class Loop:
         return self.left() - self._plan.handover_seconds - self._plan.finals_seconds
 
     def _fits(self, proposal: Proposal) -> bool:
+        if self._setup.estimator is not None:  # How long it takes is not ours to know.
+            return True
         return self._search_left() > 0.4 * proposal.fidelity * self._plan.full_seconds
 
     # Running them
@@ -302,6 +304,8 @@ class Loop:
         if self._setup.budget.seconds is None:
             return None
         plan = self._plan
+        if trial.role == "search" and self._setup.estimator is not None:
+            return max(1.0, self._search_left())
         if trial.role == "search":
             # Twice the reference's time: a slow network is judged by what it reaches in that.
             return max(1.0, min(2 * trial.fidelity * plan.full_seconds, self._search_left()))

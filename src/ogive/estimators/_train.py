@@ -153,12 +153,14 @@ class _Trainer:
         first, saved = self._step, False
         origin = self._schedule.progress(first)
         metrics: dict[str, float] = {}
+        began = time.monotonic()
         while self._schedule.progress(self._step, self._elapsed(origin)) < 1:
             elapsed = self._elapsed(origin)
             if not saved and self._schedule.decaying(self._step, elapsed):
                 self._save_checkpoint()
                 saved = True
             self.step(self._schedule.factor(self._step, elapsed))
+            self._expect_validation(time.monotonic() - began, self._step - first)
             ended = self._step % self._steps == 0
             if ended and self._validated and self._step < self._schedule.total:
                 metrics = self._validate()
@@ -176,6 +178,12 @@ class _Trainer:
             "epochs": (self._step - first) / self._steps,
             "train_seconds": time.monotonic() - self._begun,
         }
+
+    def _expect_validation(self, seconds: float, steps: int) -> None:
+        """Before the first validation: a forward pass takes about a third of a step."""
+        if self._validated and self._measured is None:
+            batches = len(self._task.validation) / self._batch
+            self._validation_seconds = 0.4 * batches * seconds / steps
 
     def step(self, factor: float) -> None:
         """One step of the optimizer, drawing from the seed and the step's number only."""
@@ -225,7 +233,7 @@ class _Trainer:
         if self._run.deadline is None:
             return 0.0
         # The last validation and the writing must fit in, too.
-        usable = max(1e-3, 0.97 * self._run.deadline - 1.5 * self._validation_seconds)
+        usable = max(1e-3, 0.97 * self._run.deadline - 1.2 * self._validation_seconds)
         share = min(1.0, (time.monotonic() - self._begun) / usable)
         return origin + (1 - origin) * share
 

@@ -13,7 +13,9 @@ import plotly.graph_objects as go
 from ogive.report._records import Row, Search, thin
 from ogive.text import axis_label, cost, label, scaled, score, shorten
 
-_MOST_POINTS = 2000
+__all__ = ["against", "costs_of", "curves", "front", "over_time", "thinned"]
+
+_MOST_POINTS = 1000  # a chart, so that the report of 10,000 trials stays under 8 MB
 _MOST_CURVES = 12
 
 # Middle tones, which stand out on white and on near-black alike.
@@ -35,10 +37,11 @@ def over_time(search: Search) -> str:
     if not scored:
         return ""
     goal = search.goal
-    unit, seconds = _time_unit(max(row.ended or 0.0 for row in rows))
+    end = max(row.ended or 0.0 for row in rows)
+    unit, seconds = _time_unit(end)
     best = _best_so_far(search, scored)
     figure = go.Figure()
-    shown = thin(scored, _MOST_POINTS, keep=[row.number for row in best])
+    shown = thin(scored, _MOST_POINTS, keep=_marked(search, best))
     for name, group, marker in _groups(search, shown):
         figure.add_scatter(
             x=[(row.ended or 0.0) / seconds for row in group],
@@ -50,8 +53,8 @@ def over_time(search: Search) -> str:
             hoverinfo="text",
         )
     figure.add_scatter(
-        x=[(row.ended or 0.0) / seconds for row in best],
-        y=[scaled(goal.name, search.score(row)) for row in best],
+        x=[*((row.ended or 0.0) / seconds for row in best), end / seconds],
+        y=[scaled(goal.name, search.score(row)) for row in [*best, best[-1]]],
         mode="lines",
         name="best so far",
         line={"color": _BEST, "shape": "hv", "width": 2},
@@ -71,13 +74,14 @@ def over_time(search: Search) -> str:
             hoverinfo="text",
         )
     figure.update_xaxes(title=f"time ({unit})", rangemode="tozero")
-    figure.update_yaxes(title=axis_label(goal.name), range=[low, high])
+    figure.update_yaxes(title=_plain(axis_label(goal.name)), range=[low, high])
     return _html(figure, "over-time")
 
 
 def against(search: Search, costs: Sequence[str]) -> list[str]:
     """The first objective against each cost, with its Pareto front."""
-    return [chart for name in costs if (chart := _against(search, name))]
+    charts = (_against(search, name, f"against-{place}") for place, name in enumerate(costs))
+    return [chart for chart in charts if chart]
 
 
 def front(search: Search, rows: Sequence[Row], name: str) -> list[Row]:
@@ -118,11 +122,11 @@ def curves(search: Search) -> str:
         )
     values = [scaled(goal, p[goal]) for row in rows for p in row.curve if goal in p]
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=axis_label(goal), range=_window(values, search.goal.greater))
+    figure.update_yaxes(title=_plain(axis_label(goal)), range=_window(values, search.goal.greater))
     return _html(figure, "curves")
 
 
-def _against(search: Search, name: str) -> str:
+def _against(search: Search, name: str, place: str) -> str:
     last: dict[Any, Row] = {}
     for row in search.scored:
         known = last.get(row.key)
@@ -133,7 +137,7 @@ def _against(search: Search, name: str) -> str:
         return ""
     goal = search.goal
     edge = front(search, rows, name)
-    keep = [row.number for row in edge]
+    keep = _marked(search, edge)
     figure = go.Figure()
     for group_name, group, marker in _groups(search, thin(rows, _MOST_POINTS, keep=keep)):
         figure.add_scatter(
@@ -159,10 +163,10 @@ def _against(search: Search, name: str) -> str:
         figure.add_vline(x=limit, line={"color": _LIMIT, "dash": "dot", "width": 2})
     if min(values) > 0 and max(values) / min(values) > 20:
         figure.update_xaxes(type="log")
-    figure.update_xaxes(title=axis_label(name))
+    figure.update_xaxes(title=_plain(axis_label(name)))
     scores = [scaled(goal.name, search.score(row)) for row in rows]
-    figure.update_yaxes(title=axis_label(goal.name), range=_window(scores, goal.greater))
-    return _html(figure, f"against-{name}")
+    figure.update_yaxes(title=_plain(axis_label(goal.name)), range=_window(scores, goal.greater))
+    return _html(figure, place)
 
 
 def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], dict[str, Any]]]:
@@ -197,8 +201,18 @@ def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], d
     return [group for group in groups if group[1]]
 
 
+def _marked(search: Search, line: Sequence[Row]) -> list[int]:
+    """The numbers of the trials that no chart may leave out."""
+    own = [row.number for row in search.rows if row.role != "search"]
+    return [
+        *own,
+        *(row.number for row in line),
+        *([search.winner.number] if search.winner else []),
+    ]
+
+
 def _best_so_far(search: Search, rows: Sequence[Row]) -> list[Row]:
-    """The rows that were the best when they ended, and the last one's moment again at the end."""
+    """The rows that were the best when they ended."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: row.ended or 0.0):
         oriented = search.goal.oriented(search.score(row))
@@ -226,19 +240,24 @@ def _time_unit(longest: float) -> tuple[str, float]:
 
 
 def _hover(search: Search, row: Row) -> str:
-    """What stands beside the pointer. Plotly reads a little HTML, so everything is escaped."""
+    """What stands beside the pointer."""
     goal = search.goal.name
     lines = [f"<b>trial {row.number}</b> · {row.role} · {100 * row.fidelity:.0f} % of the epochs"]
     if row.state == "complete":
-        lines.append(f"{escape(label(goal))} {score(goal, row.value(goal))}")
-    lines += [f"{escape(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
+        lines.append(f"{_plain(label(goal))} {score(goal, row.value(goal))}")
+    lines += [f"{_plain(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
     if row.error:
-        lines.append(escape(shorten(row.error, 60)))
+        lines.append(_plain(shorten(row.error, 60)))
     decisions = list(row.architecture.items())
-    lines += [escape(shorten(f"{path} = {value}", 48)) for path, value in decisions[:6]]
+    lines += [_plain(shorten(f"{path} = {value}", 48)) for path, value in decisions[:6]]
     if len(decisions) > 6:
         lines.append(f"and {len(decisions) - 6} more decisions")
     return "<br>".join(lines)
+
+
+def _plain(words: str) -> str:
+    """Words for Plotly, which reads a few HTML tags, but no quotes."""
+    return escape(words, quote=False)
 
 
 def _html(figure: go.Figure, name: str) -> str:
@@ -277,6 +296,3 @@ def costs_of(search: Search) -> list[str]:
     further = [objective.name for objective in search.objectives[1:]]
     limited = [name for name in search.part("limits") if name in measured]
     return list(dict.fromkeys([*limited, *further, *measured]))
-
-
-__all__ = ["against", "costs_of", "curves", "front", "over_time", "thinned"]

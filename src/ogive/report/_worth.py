@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from ogive.report._records import Row, Search, thin
 from ogive.text import number
 
+__all__ = ["ENOUGH", "Decision", "Option", "Worth", "option_label", "worth"]
+
 Array = NDArray[np.float64]
 
 ENOUGH = 20
@@ -28,11 +30,14 @@ _BELIEVABLE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How the trials that took an option scored, against all trials of the same length."""
+    """How the trials that took an option scored, against all trials of the same length.
+
+    ``error`` is the standard error of the mean, 0 for a single trial.
+    """
 
     label: str
     mean: float
-    spread: float
+    error: float
     count: int
 
 
@@ -127,8 +132,12 @@ def _columns(search: Search, rows: Sequence[Row]) -> dict[str, Array]:
 def _codes(values: Sequence[Any]) -> Array:
     if all(value is None or _is_number(value) for value in values):
         return np.array([math.nan if value is None else float(value) for value in values])
-    codes = {label: code for code, label in enumerate(sorted({_label(value) for value in values}))}
-    return np.array([math.nan if value is None else codes[_label(value)] for value in values])
+    codes = {
+        label: code for code, label in enumerate(sorted({option_label(value) for value in values}))
+    }
+    return np.array(
+        [math.nan if value is None else codes[option_label(value)] for value in values]
+    )
 
 
 def _shares(columns: Array, scores: Array) -> tuple[Array, float]:
@@ -166,9 +175,9 @@ def _options(values: Sequence[Any], scores: Array) -> list[Option]:
     options = []
     for label in dict.fromkeys(label for label in labels if label is not None):
         of_option = scores[[other == label for other in labels]]
-        options.append(
-            Option(label, float(of_option.mean()), float(of_option.std()), len(of_option))
-        )
+        n = len(of_option)
+        error = float(of_option.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+        options.append(Option(label, float(of_option.mean()), error, n))
     if all(value is None or _is_number(value) for value in values):
         smallest = {label: value for label, value in zip(labels, values, strict=True) if label}
         return sorted(options, key=lambda option: float(smallest[option.label]))
@@ -180,7 +189,7 @@ def _labels(values: Sequence[Any]) -> list[str | None]:
     """The option of each value: itself, or the range that it falls in where there are many."""
     present = [value for value in values if value is not None]
     if not all(_is_number(value) for value in present) or len(set(present)) <= _MOST_OPTIONS:
-        return [None if value is None else _label(value) for value in values]
+        return [None if value is None else option_label(value) for value in values]
     edges = np.unique(np.quantile(present, (0, 0.25, 0.5, 0.75, 1)))
     ranges = [f"{number(low, 3)} … {number(high, 3)}" for low, high in pairwise(edges)]
     return [
@@ -193,7 +202,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _label(value: Any) -> str:
+def option_label(value: Any) -> str:
+    """An option as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

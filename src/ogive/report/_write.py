@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,13 @@ from ogive import text
 from ogive.report import _charts
 from ogive.report._draw import draw
 from ogive.report._records import JSON, Row, Search, read
-from ogive.report._worth import ENOUGH, worth
+from ogive.report._worth import ENOUGH, option_label, worth
 
 __all__ = ["write"]
 
 _MOST_REASONS = 12
 _MOST_CHARTS = 4
+_NUMBER = re.compile(r"\d+([.,]\d+)*(e[+-]?\d+)?")
 
 _PAGES = Environment(
     loader=PackageLoader("ogive.report"),
@@ -61,10 +63,11 @@ def _view(search: Search) -> dict[str, Any]:
         "reference": _reference(search),
         "limits": _limits(search),
         "network": draw(graph) if graph else "",
-        "decisions": list(search.part("best").get("architecture", {}).items()),
+        "decisions": _decisions(search.part("best").get("architecture")),
         "over_time": _charts.over_time(search),
         "thinned": _charts.thinned(search),
-        "goal": text.label(goal),
+        "goal": _capital(text.label(goal)),
+        "limited": bool(search.part("limits")),
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
         "curves": _charts.curves(search),
         "worth": worth(search),
@@ -79,14 +82,29 @@ def _view(search: Search) -> dict[str, Any]:
 
 def _title(search: Search) -> str:
     name = search.part("task").get("name") or "a search"
-    winner, goal = search.winner, search.goal.name
+    winner, goal, test = search.winner, search.goal.name, search.part("test")
     if winner is None:
-        return f"No network was found for {name}"
-    test = search.part("test")
-    if goal in test:
-        return f"{text.score(goal, test[goal])} {text.label(goal)} on {name}"
-    value = text.score(goal, winner.value(goal))
-    return f"{value} {text.label(goal)} on {name}, on validation data"
+        running = search.summary.get("status") == "running"
+        return f"No network {'yet' if running else 'was found'} for {name}"
+    # What an estimator of one's own measures may be unknown to the test.
+    metric = goal if goal in test else str(search.part("task").get("metric"))
+    if metric in test:
+        return f"{text.score(metric, test[metric])} {text.label(metric)} on {name}"
+    return f"{text.score(goal, winner.value(goal))} {_on_validation(search)} on {name}"
+
+
+def _on_validation(search: Search) -> str:
+    goal = search.goal.name
+    known = goal == search.part("task").get("metric")
+    return f"validation {text.label(goal)}" if known else text.label(goal)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _decisions(architecture: JSON | None) -> list[tuple[str, str]]:
+    return [(path, option_label(value)) for path, value in (architecture or {}).items()]
 
 
 def _lead(search: Search) -> str:
@@ -114,7 +132,7 @@ def _tiles(search: Search) -> list[dict[str, str]]:
     tiles = []
     winner, goal = search.winner, search.goal.name
     if winner is not None:
-        tiles.append((text.score(goal, winner.value(goal)), f"validation {text.label(goal)}"))
+        tiles.append((text.score(goal, winner.value(goal)), _on_validation(search)))
     costs = search.part("best").get("costs") or {}
     limits = search.part("limits")
     for name, value in costs.items():
@@ -136,25 +154,30 @@ def _budget(search: Search) -> str:
 
 
 def _reference(search: Search) -> dict[str, Any] | None:
+    """The reference beside the winner, or beside the next best where it is itself the winner."""
     told = search.part("reference")
     if not told:
         return None
-    best, test, goal = search.part("best"), search.part("test"), search.goal.name
-    rows = []
-    validation = (best.get("metrics") or {}, told.get("metrics") or {})
-    for name, (found, theirs) in (
-        ("on validation", validation),
-        ("on test", (test, told.get("test") or {})),
-    ):
-        if goal in found or goal in theirs:
-            scores = (text.score(goal, x.get(goal)) for x in (found, theirs))
-            rows.append((f"{text.label(goal)} {name}", *scores))
-    for cost in told.get("costs") or {}:
-        values = (text.cost(cost, (x.get("costs") or {}).get(cost)) for x in (best, told))
-        rows.append((text.label(cost), *values))
+    best = search.part("best")
+    if best.get("architecture") == told.get("architecture"):
+        other = _next_best(search)
+        return {
+            "sentence": "The search found nothing better than the hand-made reference, which is "
+            "what it hands over.",
+            "heads": ("best other", "reference"),
+            "rows": []
+            if other is None
+            else _rows(search, [("", other.metrics, told["metrics"])], other.costs),
+            "note": "Both are scored on the validation split, on which the network was chosen.",
+        }
+    scores = [
+        (" on validation", best.get("metrics") or {}, told.get("metrics") or {}),
+        (" on test", search.part("test"), told.get("test") or {}),
+    ]
     return {
-        "sentence": _verdict(best, told),
-        "rows": rows,
+        "sentence": _verdict(told),
+        "heads": ("found", "reference"),
+        "rows": _rows(search, scores, best.get("costs") or {}),
         "note": (
             "Both were trained with the same recipe for the same time, and scored on the same "
             "rows; the interval is a paired bootstrap over them. It does not contain the spread "
@@ -163,12 +186,41 @@ def _reference(search: Search) -> dict[str, Any] | None:
     }
 
 
-def _verdict(best: JSON, told: JSON) -> str:
-    if best.get("architecture") == told.get("architecture"):
-        return "The search found nothing better than the hand-made reference, and hands that over."
+def _next_best(search: Search) -> Row | None:
+    """The best network of the search that was trained in full and is not the winner."""
+    rows = [row for row in search.scored if row.role == "finalist" and row != search.winner]
+    return max(rows, key=lambda row: search.goal.oriented(search.score(row)), default=None)
+
+
+def _rows(
+    search: Search, scores: Sequence[tuple[str, JSON, JSON]], costs: JSON
+) -> list[tuple[str, str, str]]:
+    """Name, the found network's value, the reference's value."""
+    goal, told = search.goal.name, search.part("reference").get("costs") or {}
+    rows = [
+        (
+            f"{text.label(goal)}{where}",
+            text.score(goal, a.get(goal)),
+            text.score(goal, b.get(goal)),
+        )
+        for where, a, b in scores
+        if goal in a or goal in b
+    ]
+    return rows + [
+        (text.label(name), text.cost(name, costs.get(name)), text.cost(name, value))
+        for name, value in told.items()
+    ]
+
+
+def _verdict(told: JSON) -> str:
     difference = told.get("difference")
     if not difference:
-        return "The difference was not measured: the test split was not opened."
+        failed = told.get("state") == "failed"
+        return "There is no comparison: " + (
+            "the training of the reference failed."
+            if failed
+            else "the test split is still sealed."
+        )
     metric = difference["metric"]
     value, low, high = (text.gap(metric, difference[x]) for x in ("value", "low", "high"))
     unit = text.gap_unit(metric)
@@ -202,8 +254,8 @@ def _failures(rows: Sequence[Row]) -> list[tuple[int, str, str]]:
 
 def _kind(reason: str) -> str:
     """The reason without its numbers, so that like reasons are counted together."""
-    words = ["…" if any(c.isdigit() for c in word) else word for word in reason.split()]
-    return text.shorten(" ".join(words) or "no reason was given", 300)
+    words = " ".join(_NUMBER.sub("…", reason).split())
+    return text.shorten(words or "no reason was given", 300)
 
 
 def _bundle(search: Search) -> dict[str, str] | None:
@@ -214,8 +266,8 @@ def _bundle(search: Search) -> dict[str, str] | None:
     what = "image.png" if search.part("task").get("kind") == "images" else "table.csv"
     code = (
         f"# With ogive\n"
-        f"from ogive import bundle\n"
-        f"print(bundle.load({path!r}).predict({what!r}))\n\n"
+        f"import ogive\n"
+        f"print(ogive.load_bundle({path!r}).predict({what!r}))\n\n"
         f"# Without: onnxruntime and numpy are enough\n"
         f"# $ python {shlex.quote(path)}/predict.py {what}"
     )
@@ -226,7 +278,7 @@ def _made(search: Search) -> list[tuple[str, str]]:
     summary, space = search.summary, search.part("space")
     strategy: Mapping[str, Any] = search.part("strategy")
     rows = [
-        ("command", " ".join(map(str, summary.get("command") or []))),
+        ("command", _command(summary.get("command") or [])),
         ("run folder", summary.get("run")),
         ("space", f"{space.get('name')}, {_size(space.get('size'))} architectures"),
         ("strategy", strategy.get("name")),
@@ -236,6 +288,11 @@ def _made(search: Search) -> list[tuple[str, str]]:
     ]
     rows += list(search.part("environment").items())
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The command line, with the program's name in place of its path."""
+    return shlex.join([Path(arguments[0]).name, *arguments[1:]]) if arguments else ""
 
 
 def _size(size: Any) -> str:

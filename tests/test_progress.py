@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -29,9 +30,9 @@ def terminal(width: int = 100) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
 
 
-def drawn(snapshot: Snapshot, used: float, width: int = 100) -> str:
+def drawn(snapshot: Snapshot, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(draw(snapshot, used))
+    console.print(draw(snapshot))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -67,14 +68,14 @@ def test_plain_flushes_what_it_writes() -> None:
 def test_board_shows_budget_counts_best_and_running() -> None:
     snapshot = Snapshot(
         "search",
-        used=90.0,
+        used=92.0,
         total=180.0,
         counts={"complete": 12, "running": 2, "failed": 1, "rejected": 0},
         best=BEST,
         objectives=("accuracy", "params"),
         running=((13, 0.25), (14, 0.5)),
     )
-    board = drawn(snapshot, 92.0)
+    board = drawn(snapshot)
     assert "1:32 of 3:00, 1:28 left" in board
     assert "12 complete, 2 running, 1 failed" in board
     assert "rejected" not in board
@@ -87,12 +88,12 @@ def test_board_counts_trials_where_the_budget_is_in_trials() -> None:
     snapshot = Snapshot(
         "search", 5.0, trials_total=20, counts={"complete": 5, "failed": 1, "running": 2}
     )
-    assert "6 of 20 trials, 0:05" in drawn(snapshot, 5.0)
+    assert "6 of 20 trials, 0:05" in drawn(snapshot)
 
 
 def test_board_has_room_for_many_running_trials() -> None:
     snapshot = Snapshot("search", 1.0, running=tuple((n, 0.1) for n in range(64)))
-    board = drawn(snapshot, 1.0)
+    board = drawn(snapshot)
     assert len(board.splitlines()) < 12
     assert "and 60 more" in board
 
@@ -124,7 +125,7 @@ def test_board_can_be_drawn_whatever_the_moment(
         objectives=("accuracy",),
         running=tuple(running),
     )
-    assert all(len(line) <= width for line in drawn(snapshot, used, width).splitlines())
+    assert all(len(line) <= width for line in drawn(snapshot, width).splitlines())
 
 
 def test_live_keeps_messages_and_removes_the_board() -> None:
@@ -151,3 +152,43 @@ def test_live_gives_the_terminal_back_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), live(console):
         _ = 1 / 0
     assert "\x1b[?25h" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+class Interrupted(io.StringIO):
+    """A terminal on which Ctrl-C is pressed in the middle of the first write of a line."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__()
+        self.line = line
+        self.handler: Callable[[], None] | None = None
+        self.writing = False
+
+    def write(self, written: str) -> int:
+        assert not self.writing, "written to from inside a write"
+        self.writing = True
+        if self.handler is not None and self.line in written:
+            handler, self.handler = self.handler, None
+            handler()
+        self.writing = False
+        return super().write(written)
+
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
+        for line in lines:
+            self.write(line)
+
+
+@pytest.mark.parametrize("kind", ["plain", "live"])
+def test_a_signal_may_call_a_view_that_is_writing(kind: str) -> None:
+    stream = Interrupted("trial 3 complete")
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    with plain(stream) if kind == "plain" else live(console) as view:
+        stream.handler = lambda: view(Snapshot("search", 2.0, message="interrupted"))
+        view(Snapshot("search", 1.0, message="trial 3 complete"))
+    written = stream.getvalue()
+    assert written.index("trial 3 complete") < written.index("interrupted")
+
+
+def test_live_starts_no_thread() -> None:
+    before = threading.active_count()
+    with live(terminal()):
+        assert threading.active_count() == before

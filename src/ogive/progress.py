@@ -8,7 +8,7 @@ A view is a function of a :class:`Snapshot`. Both views here are used in a ``wit
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +107,7 @@ def plain(stream: TextIO) -> Iterator[View]:
         if lines:
             stream.flush()
 
-    yield show
+    yield _one_at_a_time(show)
 
 
 @contextmanager
@@ -120,42 +120,48 @@ def live(console: Console) -> Iterator[View]:
         console: A console on a terminal. What is printed to stdout and stderr inside the block
             appears above the board.
     """
-    board = _Board()
-    with Live(board, console=console, transient=True, refresh_per_second=4) as screen:
+    # Redrawn at each snapshot, and not by a thread of Rich's own: Ctrl-C while this thread writes
+    # would wait for the other one's lock, and the other one for ours.
+    with Live("starting", console=console, transient=True, auto_refresh=False) as screen:
 
         def show(snapshot: Snapshot) -> None:
-            board.update(snapshot)
             if snapshot.message:
                 clock = Text(f"[{text.clock(snapshot.used)}] ", style="dim")
                 screen.console.print(clock + Text(snapshot.message))
+            screen.update(draw(snapshot), refresh=True)
 
-        yield show
-
-
-class _Board:
-    """The picture of the last snapshot; its clock goes on until the next one."""
-
-    def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
-        self._since = 0.0
-
-    def update(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._since = time.monotonic()
-
-    def __rich__(self) -> RenderableType:
-        if self._snapshot is None:
-            return Text("starting")
-        used = self._snapshot.used + time.monotonic() - self._since
-        return draw(self._snapshot, used)
+        yield _one_at_a_time(show)
 
 
-def draw(snapshot: Snapshot, used: float) -> RenderableType:
-    """The board of a snapshot, ``used`` seconds into the search."""
+def _one_at_a_time(show: View) -> View:
+    """A view that may be called by a signal's handler while it is showing something.
+
+    A stream must not be written to from inside a write to it: such a call waits its turn.
+    """
+    waiting: deque[Snapshot] = deque()
+    busy = False
+
+    def enter(snapshot: Snapshot) -> None:
+        nonlocal busy
+        waiting.append(snapshot)
+        if busy:
+            return
+        busy = True
+        try:
+            while waiting:
+                show(waiting.popleft())
+        finally:
+            busy = False
+
+    return enter
+
+
+def draw(snapshot: Snapshot) -> RenderableType:
+    """The board of a snapshot."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_row("budget", _budget(snapshot, used))
+    grid.add_row("budget", _budget(snapshot))
     grid.add_row("now", PHASES[snapshot.phase])
     grid.add_row("trials", _counts(snapshot.counts))
     if snapshot.best is not None:
@@ -167,20 +173,18 @@ def draw(snapshot: Snapshot, used: float) -> RenderableType:
     return grid
 
 
-def _budget(snapshot: Snapshot, used: float) -> RenderableType:
+def _budget(snapshot: Snapshot) -> RenderableType:
     """The bar of the part of the budget that is nearest its end."""
-    shares, words = [], []
+    used, shares, words = text.clock(snapshot.used), [], []
     if snapshot.trials_total:
         shares.append(snapshot.ended / snapshot.trials_total)
         words.append(f"{snapshot.ended} of {snapshot.trials_total} trials")
     if snapshot.total:
-        left = max(0.0, snapshot.total - used)
-        shares.append(used / snapshot.total)
-        words.append(
-            f"{text.clock(used)} of {text.clock(snapshot.total)}, {text.clock(left)} left"
-        )
+        left = max(0.0, snapshot.total - snapshot.used)
+        shares.append(snapshot.used / snapshot.total)
+        words.append(f"{used} of {text.clock(snapshot.total)}, {text.clock(left)} left")
     else:
-        words.append(text.clock(used))
+        words.append(used)
     return _bar(max(shares, default=None), ", ".join(words))
 
 

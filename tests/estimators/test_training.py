@@ -125,9 +125,9 @@ def test_what_it_leaves_behind_is_what_it_measured(digits, tmp_path):
 def test_a_deadline_is_kept_with_the_learning_rate_decayed(digits, tmp_path):
     training = Training(network, digits, RICH.replace(epochs=10_000))
     begun = time.monotonic()
-    metrics = training(NONE, run_in(tmp_path / "run", deadline=1.5))
-    assert time.monotonic() - begun < 2.5
-    assert 1 < metrics["epochs"] < 1000
+    metrics = training(NONE, run_in(tmp_path / "run", deadline=3.0))
+    assert time.monotonic() - begun < 5
+    assert 1 < metrics["epochs"] < 2000
     assert metrics["accuracy"] > 0.5
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 

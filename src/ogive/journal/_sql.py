@@ -356,6 +356,11 @@ def _sqlite_engine(url: sa.URL, read_only: bool) -> sa.Engine:
             "An SQLite journal must be a file, but the URL names none. "
             "Use MemoryJournal() for one in memory."
         )
+    if url.query:
+        raise SettingError(
+            f"The URL of an SQLite journal takes no options, but got {dict(url.query)!r}. "
+            "Name the file only; a path with a question mark is given as a path."
+        )
     path = Path(str(url.database)).absolute()
     mode = "ro" if read_only else "rwc"
     if read_only and not os.access(path.parent, os.W_OK) and not _has_log(path):

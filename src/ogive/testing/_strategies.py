@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import Strategy
+from ogive.strategies import RandomSearch, Strategy
 from ogive.testing._synthetic import synthetic
 from ogive.trial import Proposal, Trial
 
@@ -88,8 +90,12 @@ class StrategyContract:
             assert 0 < trial.fidelity <= 1
 
     def test_no_more_is_proposed_than_was_asked_for(self) -> None:
-        for n in (0, 1, 5):
-            assert len(self.make(synthetic(3).space).ask(n, Random(0))) <= n
+        problem = synthetic(3)
+        for told in (0, 40):
+            strategy = self.make(problem.space)
+            play(strategy, problem.value, told)
+            for n in (0, 1, 5):
+                assert len(strategy.ask(n, Random(0))) <= n
 
     def test_asking_changes_nothing(self) -> None:
         problem = synthetic(3)
@@ -98,6 +104,14 @@ class StrategyContract:
         first = strategy.ask(3, Random(1))
         strategy.ask(4, Random(2))
         assert strategy.ask(3, Random(1)) == first
+        # Nor does it show later, in what is made of the trials to come.
+        asked, unasked = self.make(problem.space), self.make(problem.space)
+        for trial in play(self.make(problem.space), problem.value, 60):
+            for twin in (asked, unasked):
+                twin.tell(running(trial.number, trial.proposal))
+                twin.tell(trial)
+            asked.ask(trial.number % 4, Random(trial.number))
+        assert asked.ask(3, Random(1)) == unasked.ask(3, Random(1))
 
     def test_the_same_trials_and_draws_give_the_same_proposals(self) -> None:
         problem = synthetic(3)
@@ -111,14 +125,17 @@ class StrategyContract:
         assert first == second
 
     def test_draws_come_from_the_generator_only(self) -> None:
-        space = synthetic(3).space
-        first, second = (self.make(space).ask(3, Random(5)) for _ in range(2))
+        problem = synthetic(3)
+        before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002  # read only
+        play(self.make(problem.space), problem.value, 40)
+        assert (random.getstate(), repr(np.random.get_state())) == before  # noqa: NPY002
+        first, second = (self.make(problem.space).ask(3, Random(5)) for _ in range(2))
         assert first == second
-        assert self.make(space).ask(3, Random(6)) != first
+        assert self.make(problem.space).ask(3, Random(6)) != first
 
     def test_a_told_trial_is_never_changed(self) -> None:
         problem = synthetic(3)
-        told = play(self.make(problem.space), problem.value, 30)
+        told = play(RandomSearch(problem.space), problem.value, 30)
         before = copy.deepcopy(told)
         strategy = self.make(problem.space)
         for trial in told:
@@ -160,6 +177,31 @@ class StrategyContract:
         failed = [trial.architecture for trial in trials if trial.state == "failed"]
         assert len(failed) == len(set(failed)) == 2
 
+    def test_a_longer_training_goes_on_once_from_a_complete_shorter_one(self) -> None:
+        def value(architecture: Architecture, fidelity: float) -> float | None:
+            broken = architecture["blocks"] == 1 or (
+                architecture["blocks"] == 2 and fidelity > 0.5
+            )
+            return None if broken else problem.value(architecture, fidelity)
+
+        problem = synthetic(3)
+        trials = play(self.make(problem.space), value, 200, workers=3)
+        by_number = {trial.number: trial for trial in trials}
+        parents = [t.proposal.parent for t in trials if t.proposal.parent is not None]
+        assert len(parents) == len(set(parents))
+        for trial in trials:
+            if trial.proposal.parent is not None:
+                parent = by_number[trial.proposal.parent]
+                assert parent.state == "complete"
+                assert parent.architecture == trial.architecture
+                assert parent.fidelity < trial.fidelity
+
+    def test_nothing_is_trained_the_same_way_twice(self) -> None:
+        problem = synthetic(3)
+        trials = play(self.make(problem.space), problem.value, 200, workers=3)
+        trained = [(trial.architecture, trial.fidelity) for trial in trials]
+        assert len(set(trained)) == len(trained)
+
     def test_a_search_in_which_everything_fails_goes_on(self) -> None:
         trials = play(self.make(synthetic(3).space), lambda *_: None, 30, workers=2)
         assert len(trials) == 30
@@ -167,13 +209,16 @@ class StrategyContract:
     def test_rejected_trials_are_passed_over(self) -> None:
         problem = synthetic(3)
         strategy = self.make(problem.space)
+        rejected: set[Architecture] = set()
         complete = 0
         for number in range(400):
             proposals = strategy.ask(1, Random(number))
             assert proposals
             trial = running(number, proposals[0])
             strategy.tell(trial)
+            assert trial.architecture not in rejected
             if trial.architecture["momentum"] > 0.2:  # type: ignore[operator]
+                rejected.add(trial.architecture)
                 strategy.tell(replace(trial, state="rejected", costs={"params": 1e9}))
             else:
                 strategy.tell(ended(trial, problem.value(trial.architecture, trial.fidelity)))

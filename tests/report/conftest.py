@@ -116,7 +116,15 @@ def make_summary(trials: int = 120, *, seed: int = 0, seconds: float = 180.0) ->
     return {
         "ogive": "0.1.0",
         "run": "runs/digits",
-        "command": f"ogive search digits --budget 3min --limit params=50000 --seed {seed}",
+        "command": [
+            "/usr/bin/ogive",
+            "search",
+            "digits",
+            "--limit",
+            "params=50000",
+            "--seed",
+            str(seed),
+        ],
         "status": "complete",
         "created": "2026-03-01T12:00:00+00:00",
         "task": {

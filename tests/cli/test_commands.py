@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -19,9 +20,12 @@ from ogive.engine import summarize
 
 NARROW = """
 from torch import nn
+from widths_beside import WIDTHS
+
+print("a user's own words")
 
 def network(choose, task):
-    width = choose.value("width", (4, 8, 16))
+    width = choose.value("width", WIDTHS)
     side = -(-task.height // 2)
     return nn.Sequential(
         nn.Conv2d(task.channels, width, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
@@ -33,16 +37,23 @@ def network(choose, task):
 def space(tmp_path_factory):
     path = tmp_path_factory.mktemp("space") / "narrow.py"
     path.write_text(NARROW)
+    path.with_name("widths_beside.py").write_text("WIDTHS = (4, 8, 16)\n")
     return f"{path}:network"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, space):
-    """A search that ran to its end in a process of its own, and what it printed."""
+    """A search that ran to its end in a process of its own, and what it printed.
+
+    It was begun beside the file with its space, and named it from there.
+    """
     folder = tmp_path_factory.mktemp("finished") / "run"
+    path = Path(space)
     done = command(
-        "search", "digits", "--space", space, "--trials", "6", "--out", folder, "--json"
-    )
+        "search", "digits", "--space", path.name, "--trials", "6", "--out", folder, "--json",
+        cwd=path.parent,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -71,7 +82,9 @@ def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
     assert summary["status"] == "complete"
     assert summary["test"]["accuracy"] > 0.8
     assert "trial" in done.stderr
+    assert "a user's own words" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr  # A pipe is no terminal, whatever FORCE_COLOR says.
     assert json.loads((folder / "summary.json").read_text())["best"] == summary["best"]
 
 
@@ -136,6 +149,34 @@ def test_the_same_command_again_returns_the_result(ogive, finished, space):
     )
     assert code == 0
     assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
+
+
+def test_resume_finds_its_files_from_anywhere(ogive, finished, tmp_path, monkeypatch):
+    folder, done = finished
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ogive("resume", folder, "--json")
+    assert code == 0, err
+    assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
+    assert Path.cwd() == tmp_path
+
+
+def test_a_refused_command_leaves_the_one_that_stands(ogive, finished, space):
+    folder, _ = finished
+    before = (folder / "search.json").read_text()
+    code, _, err = ogive(
+        "search", "digits", "--space", space, "--trials", "6", "--seed", "3", "--out", folder
+    )
+    assert code == 7
+    assert "seed: 0 there, 3 now" in err
+    assert (folder / "search.json").read_text() == before
+
+
+def test_a_command_that_never_began_is_not_gone_on_with(ogive, tmp_path):
+    folder = tmp_path / "run"
+    assert ogive("search", tmp_path / "none.csv", "--out", folder)[0] == 3
+    code, _, err = ogive("resume", folder)
+    assert code == 7
+    assert "search.json" in err
 
 
 def test_spaces(ogive):
@@ -218,8 +259,8 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path):
     workers = psutil.Process(terminal.process.pid).children(recursive=True)
     assert workers
     terminal.interrupt()
-    time.sleep(0.2)
+    terminal.until(r"Ctrl-C again stops at once")
     terminal.interrupt()
-    assert terminal.process.wait(10) == 130
+    assert terminal.process.wait(20) == 130
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert not alive

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +17,11 @@ from rich.console import Console
 
 from ogive import task as tasks
 from ogive.cli._exits import INTERRUPTED
-from ogive.cli._print import print_summary
+from ogive.cli._print import print_json, print_summary
 from ogive.engine import Result, search
 from ogive.errors import JournalError, SettingError, SpaceError, did_you_mean
 from ogive.nn import NetworkFunction
-from ogive.progress import View, live, plain
-from ogive.spaces import SPACES
+from ogive.progress import Snapshot, View, live, plain
 
 __all__ = ["Call", "run"]
 
@@ -30,9 +30,10 @@ _FILE = "search.json"
 
 @dataclass(frozen=True)
 class Call:
-    """The options of one ``ogive search``."""
+    """The options of one ``ogive search``, and the directory that its paths start from."""
 
     data: str
+    directory: str = "."
     target: str | None = None
     problem: str | None = None
     metric: str | None = None
@@ -51,17 +52,10 @@ class Call:
     seed: int = 0
 
     def save(self, folder: Path) -> None:
-        """Writes it down, unless the folder has one: the journal says whether they agree."""
-        path = folder / _FILE
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.write_text(json.dumps(asdict(self), indent=1))
-        except OSError as error:
-            raise JournalError(
-                f"A run folder must be writable, but {folder} is not: {error.strerror}. Choose "
-                "another with --out."
-            ) from error
+        """Writes it down, in one step: a reader sees the old call or this one."""
+        draft = folder / f"{_FILE}.{os.getpid()}"
+        draft.write_text(json.dumps(asdict(self), indent=1))
+        draft.replace(folder / _FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Call:
@@ -77,7 +71,8 @@ class Call:
         except FileNotFoundError:
             raise JournalError(
                 f"A run folder of the command line holds a {_FILE}, but {folder} has none. Name "
-                "the folder that ogive search wrote (--out, runs/<data> by default)."
+                "the folder that ogive search wrote (--out, runs/<data> by default), or give the "
+                "whole search command again."
             ) from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise JournalError(
@@ -93,10 +88,13 @@ def run(call: Call, folder: Path, *, as_json: bool) -> None:
         OgiveError: With one message.
         SystemExit: With 130, if it was interrupted.
     """
-    with _view(as_json) as view:
+    # A user's file may print, and with --json the output is for one object alone.
+    aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
+    folder = folder.absolute()
+    with aside, _in(Path(call.directory)), _view() as view:
         result = _search(call, folder, view)
     if as_json:
-        print(json.dumps(result.summary, indent=1))
+        print_json(result.summary)
     else:
         print_summary(result.summary, Console())
     if result.status == "interrupted":
@@ -104,19 +102,38 @@ def run(call: Call, folder: Path, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _view(as_json: bool) -> Iterator[View]:
+def _in(directory: Path) -> Iterator[None]:
+    if not directory.is_dir():
+        raise JournalError(
+            f"A search goes on in the directory it was begun in, but {directory} does not exist. "
+            "Give the whole search command again, where its paths hold."
+        )
+    with chdir(directory):
+        yield
+
+
+@contextmanager
+def _view() -> Iterator[View]:
     console = Console(stderr=True)
-    if console.is_terminal and not as_json:
-        with live(console) as view:
-            yield view
-    else:
-        with plain(sys.stderr) as view:
-            yield view
+    # Rich takes a pipe for a terminal where FORCE_COLOR is set, as continuous integration does.
+    terminal = sys.stderr.isatty() and not console.is_dumb_terminal
+    with live(console) if terminal else plain(sys.stderr) as view:
+        yield view
 
 
 def _search(call: Call, folder: Path, view: View) -> Result:
+    saved = False
+
+    def show(snapshot: Snapshot) -> None:
+        # The first snapshot tells that the journal has accepted the call. Not before: a call that
+        # is refused must leave the one of the search that stands here.
+        nonlocal saved
+        if not saved:
+            call.save(folder)
+            saved = True
+        view(snapshot)
+
     network = None if call.space is None else _network(call.space)
-    call.save(folder)
     task = tasks.load(
         call.data,
         target=call.target,
@@ -141,7 +158,7 @@ def _search(call: Call, folder: Path, view: View) -> Result:
         workers=call.workers,
         seed=call.seed,
         out=folder,
-        progress=view,
+        progress=show,
     )
 
 
@@ -157,21 +174,19 @@ def _network(named: str) -> NetworkFunction | str:
     """A ready-made space by name, or a function of a file.
 
     Raises:
-        SettingError: If there is no such space or file.
+        SettingError: If there is no such file.
         SpaceError: If the file does not run, or has no such function.
     """
     path, colon, name = named.rpartition(":")
     if not colon:
-        if named not in SPACES:
-            raise SettingError(
-                f"A space is a ready-made one, or file.py:function, but got {named!r}."
-                f"{did_you_mean(named, SPACES)}"
-            )
         return named
     module = _module(Path(path))
     functions = [n for n, value in vars(module).items() if callable(value)]
     if name not in functions:
-        raise SpaceError(f"{path} has no function {name!r}.{did_you_mean(name, functions)}")
+        raise SpaceError(
+            f"--space file.py:function names a function, but {path} has no {name!r}."
+            f"{did_you_mean(name, functions)}"
+        )
     function: NetworkFunction = getattr(module, name)
     return function
 
@@ -187,6 +202,8 @@ def _module(path: Path) -> ModuleType:
         raise SettingError(f"--space names a Python file, but {path} is not one (.py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # As in a script, what stands beside the file can be imported; workers inherit the path.
+    sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from ogive.errors import (
     BundleError,
     JournalError,
     LimitError,
+    MissingExtra,
     OgiveError,
     SettingError,
     SpaceError,
@@ -27,7 +29,7 @@ __all__ = ["EXITS", "INTERRUPTED", "exit_code", "guarded"]
 EXITS = {
     0: "done",
     1: "an unexpected error",
-    2: "a wrong option",
+    2: "a wrong option, or an optional package missing",
     3: "data that cannot be used",
     4: "a search space that is wrong",
     5: "limits that cannot be met",
@@ -42,6 +44,7 @@ INTERRUPTED = 130
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (SettingError, 2),
+    (MissingExtra, 2),
     (TaskError, 3),
     (SpaceError, 4),
     (LimitError, 5),
@@ -77,11 +80,7 @@ def guarded() -> Iterator[None]:
         sys.exit(0)
     except OSError as error:
         _debug()
-        where = f" {error.filename}" if error.filename else ""
-        _say(
-            f"error: Files must be readable and writable, but{where}: "
-            f"{error.strerror or error}. Free some space, or choose another folder with --out."
-        )
+        _say(f"error: {_refused(error)}")
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001  # the last resort
         _debug()
@@ -92,6 +91,25 @@ def guarded() -> Iterator[None]:
             f"The details are in {path}; please report them."
         )
         sys.exit(1)
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+
+
+def _refused(error: OSError) -> str:
+    """The rule, the value and the cure for what the operating system refuses."""
+    where = error.filename or "one of them"
+    if error.errno in _FULL:
+        cure = "Free some space and give the same command again; what was written stands."
+    elif error.errno in _MISSING:
+        cure = "Check the path."
+    else:
+        cure = "Change who may write there, or choose another folder with --out."
+    return (
+        f"Files must be readable and writable, but {where} is not: "
+        f"{error.strerror or error}. {cure}"
+    )
 
 
 def _debug() -> None:

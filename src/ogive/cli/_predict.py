@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ogive import bundle as bundles
+from ogive.cli._print import print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -37,7 +37,7 @@ def predict(
                 row["probabilities"] = dict(zip(loaded.labels, map(float, output), strict=True))
             rows.append(row)
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     for row in rows:
         shares = row.get("probabilities", {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,10 +14,23 @@ from rich.table import Table
 
 from ogive import text
 
-__all__ = ["print_summary"]
+__all__ = ["print_json", "print_summary"]
 
 _TOP = 10
 _REASONS = 5
+
+
+def print_json(value: object) -> None:
+    """Prints an object that every JSON reader takes: what is no finite number is null."""
+    print(json.dumps(_finite(value), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:

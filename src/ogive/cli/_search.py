@@ -14,6 +14,8 @@ from ogive.errors import SettingError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
+_SCALES = {"k": 1e3, "M": 1e6, "G": 1e9}
+
 _CODES = ", ".join(f"{code} {what}" for code, what in EXITS.items())
 
 
@@ -85,6 +87,7 @@ def search(
         typer.echo("No budget was given: taking --budget 10min.", err=True)
     call = Call(
         data=data,
+        directory=str(Path.cwd()),
         target=target,
         problem=problem,
         metric=metric,
@@ -102,19 +105,27 @@ def search(
         workers=workers,
         seed=seed,
     )
-    run(call, out or Path("runs") / Path(data).stem, as_json=as_json)
+    run(call, out or Path("runs") / _named(Path(data)), as_json=as_json)
+
+
+def _named(data: Path) -> str:
+    """``train`` for ``data/train.csv``; a folder's whole name, ``v1.5``, also where it is ``.``"""
+    return data.resolve().name if data.is_dir() else data.stem
 
 
 def _limits(given: list[str]) -> dict[str, float]:
-    limits = {}
+    limits: dict[str, float] = {}
     for text in given:
-        name, equals, most = text.partition("=")
+        name, _, most = (part.strip() for part in text.partition("="))
+        scale = _SCALES.get(most[-1:])
         try:
-            if not equals:
-                raise ValueError
-            limits[name.strip()] = float(most.replace("_", ""))
+            value = float(most) if scale is None else float(most[:-1]) * scale
         except ValueError:
             raise SettingError(
-                f"A limit reads COST=MOST, such as latency_ms=5, but got {text!r}."
+                "A limit reads COST=MOST, such as latency_ms=5 or params=50k, but got "
+                f"{text!r}. Write a cost, an equals sign and a number without a unit."
             ) from None
+        if name in limits:
+            raise SettingError(f"A cost has one limit, but {name!r} was given two. Drop one.")
+        limits[name] = value
     return limits

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ogive.cli._print import print_summary
+from ogive.cli._print import print_json, print_summary
 from ogive.engine import summarize
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -25,6 +24,6 @@ def show(
     """Show where the search in RUN stands, or how it ended."""
     summary = summarize(folder)
     if as_json:
-        typer.echo(json.dumps(summary, indent=1))
+        print_json(summary)
     else:
         print_summary(summary, Console())

@@ -1,0 +1,133 @@
+"""Small parts of the command line, without a search."""
+
+import errno
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ogive.cli._exits import EXITS, exit_code, guarded
+from ogive.cli._print import print_json
+from ogive.cli._search import _limits, _named
+from ogive.errors import (
+    ArchitectureError,
+    JournalMismatch,
+    MissingExtra,
+    OgiveError,
+    SettingError,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "most"),
+    [
+        ("latency_ms=5", "latency_ms", 5.0),
+        ("params=50k", "params", 50_000.0),
+        ("macs = 1.5M", "macs", 1.5e6),
+        ("params=50_000", "params", 50_000.0),
+        ("macs=2e9", "macs", 2e9),
+    ],
+)
+def test_limits(text, name, most):
+    assert _limits([text]) == {name: most}
+
+
+@pytest.mark.parametrize(
+    "texts", [["params"], ["params="], ["params=k"], ["latency_ms=5ms"], ["params=1", "params=2"]]
+)
+def test_limits_that_are_refused(texts):
+    with pytest.raises(SettingError, match=r"params|latency_ms"):
+        _limits(texts)
+
+
+def test_a_run_is_named_after_its_data(tmp_path, monkeypatch):
+    folder = tmp_path / "photos.v2"
+    folder.mkdir()
+    file = folder / "train.csv"
+    file.touch()
+    monkeypatch.chdir(folder)
+    assert [_named(type(file)(text)) for text in ("digits", str(folder), ".", str(file))] == [
+        "digits", "photos.v2", "photos.v2", "train",
+    ]  # fmt: skip
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    )
+)
+def test_json_that_is_printed_is_json(value):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    with pytest.MonkeyPatch.context() as patch:
+        lines = []
+        patch.setattr("builtins.print", lines.append)
+        print_json(value)
+    json.loads(lines[0], parse_constant=refuse)
+
+
+def test_what_is_no_number_is_null(capsys):
+    print_json({"loss": float("inf"), "curve": ({"loss": float("nan")}, {"loss": 0.5})})
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"loss": None, "curve": [{"loss": None}, {"loss": 0.5}]}
+
+
+def every(kind):
+    return [kind, *(each for child in kind.__subclasses__() for each in every(child))]
+
+
+def test_every_error_has_a_documented_code():
+    for kind in every(OgiveError):
+        error = kind("package", "extra") if kind is MissingExtra else kind("said")
+        code = exit_code(error)
+        assert code in EXITS
+        assert code != 0
+        assert (code == 1) == (kind is OgiveError)
+
+
+def test_the_nearest_kind_of_an_error_decides():
+    assert exit_code(ArchitectureError("")) == 4
+    assert exit_code(JournalMismatch("")) == 7
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EROFS, "--out"),
+        (errno.EACCES, "--out"),
+        (errno.ENOENT, "Check the path"),
+    ],
+)
+def test_the_system_says_no(capsys, number, cure):
+    with pytest.raises(SystemExit) as caught, guarded():
+        raise OSError(number, "it says no", "/some/where")
+    err = capsys.readouterr().err
+    assert caught.value.code == 7
+    assert err.startswith("error: ")
+    assert "/some/where" in err
+    assert cure in err
+
+
+def test_a_fault_of_our_own_is_kept_in_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("OGIVE_DEBUG", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as caught, guarded():
+        _ = {}["missing"]
+    err = capsys.readouterr().err
+    (kept,) = tmp_path.iterdir()
+    assert caught.value.code == 1
+    assert str(kept) in err
+    assert "Traceback" not in err
+    assert "missing" in kept.read_text()
+
+
+def test_a_fault_of_our_own_is_shown_to_who_asks(capsys, monkeypatch):
+    monkeypatch.setenv("OGIVE_DEBUG", "1")
+    with pytest.raises(SystemExit), guarded():
+        _ = {}["missing"]
+    assert "Traceback" in capsys.readouterr().err

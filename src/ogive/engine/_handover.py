@@ -65,8 +65,8 @@ def choose(setup: Setup, finals: Finals, state: SearchState) -> Chosen | None:
         LimitError: If there are networks, but none within the limits.
     """
     if state.tested is not None:  # The test split was opened for it: there is no other choice.
-        trial, final = (state.trials[state.tested[name]] for name in ("number", "weights"))
-        return Chosen(setup, trial, final, setup.costs(trial.architecture))
+        trial, weights = (state.trials[state.tested[name]] for name in ("number", "weights"))
+        return Chosen(setup, trial, weights, setup.costs(trial.architecture))
     reasons = []
     for trial in _candidates(setup, finals, state):
         costs = setup.costs(trial.architecture)

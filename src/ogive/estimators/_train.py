@@ -155,7 +155,9 @@ class _Trainer:
         metrics: dict[str, float] = {}
         began = time.monotonic()
         # However short the time is, there is a step: no network is measured as it was made.
-        while self._step == first or self._schedule.progress(self._step, self._elapsed(origin)) < 1:
+        while (
+            self._step == first or self._schedule.progress(self._step, self._elapsed(origin)) < 1
+        ):
             elapsed = self._elapsed(origin)
             if not saved and self._schedule.decaying(self._step, elapsed):
                 self._save_checkpoint()

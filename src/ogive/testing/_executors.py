@@ -6,7 +6,7 @@ import operator
 import os
 import threading
 import time
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 
 import pytest
 
@@ -60,10 +60,9 @@ class ExecutorContract:
         assert executor.submit(lambda x: x * outer, 3).result(60) == 15
 
     def test_what_cannot_be_sent_back_fails_alone(self, executor: Executor) -> None:
-        futures = [executor.submit(_fail_unpicklable), executor.submit(_lock)]
-        wait(futures, 60)
-        assert futures[0].exception(0) is not None
-        assert self.processes == (futures[1].exception(0) is not None)
+        failed, returned = executor.submit(_fail_unpicklable), executor.submit(_lock)
+        assert failed.exception(60) is not None
+        assert self.processes == (returned.exception(60) is not None)
         assert executor.submit(operator.add, 1, 1).result(60) == 2
 
     def test_a_crash_costs_its_task_alone(self, executor: Executor) -> None:

@@ -43,8 +43,8 @@ def _decisions(
     if kind == "categorical":
         return Decision(path, "categorical", options=tuple("abc"[:count]), conditions=conditions)
     if kind == "ordinal":
-        options = draw(st.lists(st.integers(-5, 5), min_size=1, max_size=3, unique=True))
-        return Decision(path, "ordinal", options=tuple(sorted(options)), conditions=conditions)
+        values = draw(st.lists(st.integers(-5, 5), min_size=1, max_size=3, unique=True))
+        return Decision(path, "ordinal", options=tuple(sorted(values)), conditions=conditions)
     if kind == "subset":
         sizes = draw(st.lists(st.integers(0, count), min_size=1, max_size=2, unique=True))
         options = tuple("abc"[:count])
@@ -59,8 +59,8 @@ def _decisions(
         return Decision(
             path, "integer", low=low, high=high, step=step, log=log, conditions=conditions
         )
-    high = low + draw(st.floats(0.1, 10))
-    return Decision(path, "real", low=float(low), high=high, log=log, conditions=conditions)
+    end = low + draw(st.floats(0.1, 10))
+    return Decision(path, "real", low=float(low), high=end, log=log, conditions=conditions)
 
 
 @st.composite

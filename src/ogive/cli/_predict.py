@@ -10,7 +10,7 @@ import typer
 from ogive import bundle as bundles
 from ogive.cli._print import print_json
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import typer
 from ogive import report as reports
 from ogive.engine import summarize
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

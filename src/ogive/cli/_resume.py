@@ -9,7 +9,7 @@ import typer
 
 from ogive.cli._call import Call, run
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

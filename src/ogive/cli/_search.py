@@ -12,7 +12,7 @@ from ogive.cli._call import Call, run
 from ogive.cli._exits import EXITS
 from ogive.errors import SettingError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SCALES = {"k": 1e3, "M": 1e6, "G": 1e9}
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from ogive.cli._print import print_json, print_summary
 from ogive.engine import summarize
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from ogive import task as tasks
 from ogive.nn import record
 from ogive.space import Decision, SearchSpace
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _EXAMPLES = {"convnet": "digits", "mlp": "breast_cancer"}
 """Built-in data for which a space is shown: its size depends on the task."""

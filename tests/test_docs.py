@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from ogive.cli import app
+from ogive.cli._exits import EXITS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,12 +53,48 @@ def commands():
                 yield pytest.param(line, id=f"{page.name}: {line[:40]}")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_commands_shown_are_commands(line):
     group = typer.main.get_command(app)
     name, *arguments = shlex.split(line)[1:]
     command = group.get_command(None, name)
     command.make_context(name, arguments, resilient_parsing=False)
+
+
+def options_of(command):
+    context = typer.Context(command)
+    return {
+        option
+        for parameter in command.get_params(context)
+        for option in parameter.opts
+        if option.startswith("--") and option != "--help"
+    }
+
+
+def test_the_page_of_the_command_line_has_all_commands_and_their_options():
+    usage = (ROOT / "docs" / "cli.md").read_text().split("\n\n")[1].replace("\n" + " " * 20, " ")
+    shown = {line.split()[1]: line for line in usage.splitlines()}
+    group = typer.main.get_command(app)
+    assert set(shown) == set(group.list_commands(typer.Context(group)))
+    for name, line in shown.items():
+        command = group.get_command(typer.Context(group), name)
+        assert set(re.findall(r"--\w+", line)) == options_of(command), name
+
+
+def test_the_page_of_the_command_line_has_all_exit_codes():
+    rows = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)
+    assert list(map(int, rows)) == list(EXITS)
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_nothing_is_left_to_fill_in():
+    for page in PAGES:
+        assert not re.findall(r"^(?:[A-Z]{5,}|TODO.*)$", page.read_text(), re.MULTILINE), page.name
 
 
 def test_first_code_stands_by_line_30_of_the_readme():

@@ -22,13 +22,13 @@ _HANDOVER_SHARE = 0.12
 _HANDOVER_SECONDS = 25.0
 """What the export, its verification and the report take at most (measured: 8 to 20 s)."""
 
-_FINALS_SHARE = 0.6
+_FINALS_SHARE = 0.65
 """How much of the time the finalists and the final training may take, when they can use it."""
 
 _PATIENT_SHARE = 0.5
 """What part of its epochs a training with patience uses, about."""
 
-_FINAL_LENGTH = 2.0
+_FINAL_LENGTH = 3.0
 """The final training, in full trainings: it goes on from a finalist's checkpoint."""
 
 
@@ -182,7 +182,7 @@ def plan(
                 f"about {epoch_seconds:.2g} s here and the budget is {budget.seconds:.0f} s. "
                 f"Give it at least {math.ceil(least)} s, or use less data or smaller images."
             )
-        epochs = min(epochs, math.floor(affordable))
+        epochs = min(epochs, affordable)
         finals_seconds = fulls * epochs * epoch_seconds
     return Plan(
         epochs=epochs,

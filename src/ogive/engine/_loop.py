@@ -291,13 +291,19 @@ class Loop:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
         return Run(
             number=trial.number,
-            fidelity=trial.fidelity,
+            fidelity=self._fidelity(trial),
             seed=seed,
             threads=self._plan.threads,
             folder=folder,
             parent=None if parent is None else trial_folder(self._setup.folder, parent),
             deadline=self._deadline(trial),
         )
+
+    def _fidelity(self, trial: Trial) -> float:
+        """What is trained for a trial: an epoch at least, or there is nothing to compare."""
+        if trial.role == "search" and self._setup.estimator is not None:
+            return trial.fidelity
+        return max(trial.fidelity, min(1.0, 1 / self._plan.epochs))
 
     def _deadline(self, trial: Trial) -> float | None:
         """Seconds a trial may take, with a budget of time."""
@@ -308,7 +314,9 @@ class Loop:
             return max(1.0, self._search_left())
         if trial.role == "search":
             # Twice the reference's time: a slow network is judged by what it reaches in that.
-            return max(1.0, min(2 * trial.fidelity * plan.full_seconds, self._search_left()))
+            return max(
+                1.0, min(2 * self._fidelity(trial) * plan.full_seconds, self._search_left())
+            )
         left = self.left() - plan.handover_seconds
         refits = (1 + plan.reference) * plan.refit
         if trial.role == "final":

@@ -1,15 +1,16 @@
 from dataclasses import replace
-from itertools import pairwise
 from random import Random
 
 import numpy as np
 import pytest
 
-from ogive.errors import SettingError
+from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import ASHA, STRATEGIES, RandomSearch, RegularizedEvolution, by_name
 from ogive.testing import StrategyContract, ended, play, running, synthetic
-from ogive.trial import Proposal
+from ogive.trial import Proposal, Trial
+
+SPACE = synthetic(2).space
 
 
 class TestRandom(StrategyContract):
@@ -38,24 +39,75 @@ def test_every_registered_strategy_passes_the_contract():
     assert kinds == set(STRATEGIES.values())
 
 
-def test_an_unknown_name_says_what_was_meant():
-    with pytest.raises(SettingError, match="Did you mean 'evolution'"):
-        by_name("evolutoin", synthetic(2).space)
+# Names and settings
+
+
+def test_a_strategy_is_made_by_its_name_and_settings():
+    evolution = by_name("evolution", SPACE, population=7, sample=2)
+    assert evolution.settings() == {
+        "name": "RegularizedEvolution",
+        "population": 7,
+        "sample": 2,
+        "start_from": [],
+    }
+    assert isinstance(by_name("asha", SPACE, proposer="random").proposer, RandomSearch)
+
+
+def test_settings_hold_those_of_the_proposer():
+    start = SPACE.sample(Random(0))
+    asha = ASHA(SPACE, proposer=RandomSearch(SPACE, start_from=[dict(start)]))
+    assert asha.settings() == {
+        "name": "ASHA",
+        "proposer": {"name": "RandomSearch", "start_from": [start.to_json()]},
+        "eta": 3,
+        "min_fidelity": 1 / 9,
+        "start_from": [],
+    }
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"),
+    ("name", "settings", "message"),
     [
-        (RegularizedEvolution, {"population": 0}),
-        (RegularizedEvolution, {"population": 5, "sample": 6}),
-        (ASHA, {"eta": 1}),
-        (ASHA, {"min_fidelity": 0.0}),
-        (ASHA, {"min_fidelity": 2.0}),
+        ("evolutoin", {}, "Did you mean 'evolution'"),
+        ("evolution", {"populaton": 3}, "Did you mean 'population'"),
+        ("evolution", {"population": 0}, "population=0"),
+        ("evolution", {"population": 3, "sample": 4}, "sample=4"),
+        ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
+        ("asha", {"eta": 1}, "eta=1"),
+        ("asha", {"eta": 2.5}, r"eta=2\.5"),
+        ("asha", {"min_fidelity": 0.0}, r"min_fidelity=0\.0"),
+        ("asha", {"min_fidelity": 2.0}, r"min_fidelity=2\.0"),
+        ("asha", {"proposer": RandomSearch(synthetic(3).space)}, "from one space"),
+        (
+            "asha",
+            {"proposer": "random", "start_from": [SPACE.sample(Random(0))]},
+            r"RandomSearch\(space, start_from=",
+        ),
     ],
 )
-def test_settings_are_checked(kind, settings):
-    with pytest.raises(SettingError, match="but got"):
-        kind(synthetic(2).space, **settings)
+def test_a_wrong_setting_is_named(name, settings, message):
+    with pytest.raises((SettingError, SpaceError), match=message):
+        by_name(name, SPACE, **settings)
+
+
+def test_a_strategy_that_hides_its_arguments_is_told_how_to_keep_them():
+    class Hiding(RandomSearch):
+        def __init__(self, space, hidden=1):
+            super().__init__(space)
+
+    with pytest.raises(SettingError, match=r"self\.hidden = hidden"):
+        Hiding(SPACE).settings()
+
+
+def test_a_setting_without_a_json_form_is_named():
+    class Odd(RandomSearch):
+        def __init__(self, space, odd):
+            super().__init__(space)
+            self.odd = odd
+
+    assert Odd(SPACE, len).settings() == {"name": "Odd", "odd": "builtins:len"}
+    with pytest.raises(SettingError, match=r"Odd\.odd\[1\]"):
+        Odd(SPACE, [1, object()]).settings()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -79,6 +131,28 @@ def test_equal_networks_are_proposed_once():
         assert sum(trial.fidelity == lowest for trial in trials) == 6
 
 
+def test_a_large_space_whose_neighbourhoods_are_tried_is_not_finished():
+    """The best one's neighbours are all tried: a child goes further, and never nowhere."""
+    space = SearchSpace([Decision(f"b{i}", "categorical", options=(0, 1)) for i in range(40)])
+    best = Architecture({f"b{i}": 0 for i in range(40)})
+    strategy = RegularizedEvolution(space, population=1, sample=1)
+    for number, neighbour in enumerate(space.neighbours(best, Random(0))):
+        strategy.tell(ended(running(number, Proposal(neighbour)), 0.0))
+    strategy.tell(ended(running(40, Proposal(best)), 1.0))
+    for proposal in strategy.ask(20, Random(0)):
+        assert sum(proposal.architecture.values()) in range(2, 52)
+
+
+def test_the_last_architectures_of_a_space_are_found_at_once():
+    space = SearchSpace([Decision("x", "integer", low=1, high=20_000)])
+    for name in STRATEGIES:
+        strategy = by_name(name, space)
+        for x in range(1, 19_998):
+            strategy.tell(Trial(x, Proposal(Architecture({"x": x})), "failed"))
+        last = {p.architecture["x"] for p in strategy.ask(9, Random(0))}
+        assert last == {19_998, 19_999, 20_000}
+
+
 # Evolution
 
 
@@ -91,6 +165,17 @@ def test_only_the_youngest_live():
     ):
         strategy.tell(ended(running(number, Proposal(architecture)), value))
     assert best not in strategy._alive  # The best died of age.
+
+
+def test_what_breaks_in_a_longer_training_is_no_parent():
+    space = SearchSpace([Decision("x", "integer", low=0, high=10**9)])
+    strategy = RegularizedEvolution(space, population=2, sample=2)
+    breaks, holds = (Architecture({"x": x}) for x in (10**8, 9 * 10**8))
+    strategy.tell(ended(running(0, Proposal(breaks, 0.5)), 2.0))
+    strategy.tell(ended(running(1, Proposal(holds, 0.5)), 1.0))
+    strategy.tell(ended(running(2, Proposal(breaks, 1.0, parent=0)), None))
+    children = [p.architecture["x"] for p in strategy.ask(20, Random(0))]
+    assert np.median(children) > 5 * 10**8
 
 
 def test_under_a_tight_limit_it_soon_proposes_what_fits():
@@ -166,6 +251,42 @@ def test_a_promotion_goes_on_from_one_of_the_best_third_so_far():
         before = [t for t in trials[: trial.number] if t.fidelity == parent.fidelity]
         better = sum(t.value > parent.value for t in before)
         assert better < len(before) // 3
+
+
+def test_a_failed_trial_is_the_worst_of_its_rung_and_a_rejected_one_is_in_none():
+    asha = ASHA(SPACE, proposer=RandomSearch(SPACE))
+    drawn = [p.architecture for p in RandomSearch(SPACE).ask(5, Random(0))]
+
+    def tell(number, state, value=()):
+        asha.tell(Trial(number, Proposal(drawn[number], 1 / 9), state, values=value))
+
+    def promoted():
+        return [p.parent for p in asha.ask(4, Random(0)) if p.parent is not None]
+
+    tell(0, "complete", (0.1,))
+    tell(1, "rejected")
+    tell(2, "rejected")
+    assert promoted() == []  # One trial makes no third.
+    tell(3, "failed")
+    assert promoted() == []
+    tell(4, "failed")
+    assert promoted() == [0]
+
+
+def test_a_tie_is_promoted_in_order_and_a_rung_of_failures_not_at_all():
+    for value, expected in (((0.5,), [0, 1, 2]), ((), [])):
+        asha = ASHA(SPACE, proposer=RandomSearch(SPACE))
+        for number, proposal in enumerate(RandomSearch(SPACE).ask(9, Random(0))):
+            trial = Proposal(proposal.architecture, 1 / 9)
+            asha.tell(Trial(number, trial, "complete" if value else "failed", values=value))
+        assert [p.parent for p in asha.ask(4, Random(0)) if p.parent is not None] == expected
+
+
+def test_a_small_space_ends_with_all_of_it_trained_in_full():
+    space = SearchSpace([Decision("x", "integer", low=0, high=4)])
+    trials = play(ASHA(space), lambda a, f: a["x"] + f, 100, workers=2)
+    assert sorted(t.architecture["x"] for t in trials if t.fidelity == 1) == [0, 1, 2, 3, 4]
+    assert len(trials) == 15
 
 
 def test_asha_needs_fewer_epochs_than_full_trainings():

@@ -27,7 +27,7 @@ class AsksOnce(RandomSearch):
 
 class DrawsElsewhere(RandomSearch):
     def ask(self, n, rng):
-        return super().ask(n, Random(random.random()))  # noqa: S311
+        return super().ask(n, Random(random.random()))
 
 
 class ForgetsRunning(RegularizedEvolution):

@@ -34,6 +34,10 @@ class RegularizedEvolution(Strategy):
     * a network that was trained on, at a higher fidelity, counts as young again and ranks above
       those that were not: shorter trainings are no measure for longer ones.
 
+    The paper's population of 100 is for thousands of trials. Trainings come by the hundred: at
+    300 trials 20 do as well as 50, and much better at 50 (on NAS-Bench-201 and on spaces of 10^20
+    architectures).
+
     Args:
         space: What to search.
         population: How many complete trials live (P).
@@ -48,8 +52,8 @@ class RegularizedEvolution(Strategy):
         self,
         space: SearchSpace,
         *,
-        population: int = 50,
-        sample: int = 25,
+        population: int = 20,
+        sample: int = 10,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if not 1 <= sample <= population:

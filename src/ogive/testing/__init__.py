@@ -18,11 +18,11 @@ try:
     import pytest
 except ImportError as error:
     raise MissingExtra(str(error.name), "testing") from error
-
-# So that a failed assert of a suite shows its values, as one in a test file does.
-pytest.register_assert_rewrite(
-    "ogive.testing._executors", "ogive.testing._journals", "ogive.testing._strategies"
-)
+else:
+    # So that a failed assert of a suite shows its values, as one in a test file does.
+    pytest.register_assert_rewrite(
+        "ogive.testing._executors", "ogive.testing._journals", "ogive.testing._strategies"
+    )
 
 from ogive.testing._executors import ExecutorContract
 from ogive.testing._hypothesis import architectures, spaces

@@ -4,6 +4,9 @@ from hypothesis import strategies as st
 
 from ogive.engine import Budget
 from ogive.engine._budget import plan, seconds_of
+from ogive.engine._objectives import Objectives
+from ogive.engine._search import _without_result
+from ogive.engine._state import SearchState
 from ogive.errors import BudgetError, SettingError
 from ogive.estimators import Recipe
 
@@ -86,3 +89,9 @@ def test_a_budget_too_short_says_what_would_do():
     with pytest.raises(BudgetError, match="at least") as caught:
         planned(Budget(20.0), epoch_seconds=60.0)
     assert "20 s" in str(caught.value)
+
+
+def test_a_budget_that_ended_before_the_first_trial_is_no_fault_of_the_trials(tmp_path):
+    error = _without_result(SearchState(Objectives(("accuracy",))), tmp_path)
+    assert isinstance(error, BudgetError)
+    assert "0 trials begun" in str(error)

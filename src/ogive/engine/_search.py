@@ -22,7 +22,7 @@ from ogive.engine._result import Result
 from ogive.engine._setup import Setup, set_up
 from ogive.engine._state import Me, SearchState
 from ogive.engine._summary import fold, opening, summary_of
-from ogive.errors import JournalError, TrialFailed
+from ogive.errors import BudgetError, JournalError, OgiveError, TrialFailed
 from ogive.estimators import Estimator, RecipeLike
 from ogive.executors import WorkerPool
 from ogive.journal import Journal, open_journal
@@ -275,7 +275,7 @@ class _Search:
         chosen = _handover.choose(setup, loop.finals, loop.state)
         if chosen is None:
             self._write(loop.state)
-            raise TrialFailed(_all_failed(loop.state, setup.folder))
+            raise _without_result(loop.state, setup.folder)
         self._chosen = chosen
         if loop.state.tested is None:
             told = _handover.test(setup, loop.finals, loop.state, chosen)
@@ -310,7 +310,9 @@ class _Search:
     def _write(self, state: SearchState, extra: Mapping[str, Any] | None = None) -> None:
         summary = summary_of(state, self._setup.folder, extra)
         path = self._setup.folder / "summary.json"
-        path.write_text(json.dumps(summary, indent=1, default=str))
+        part = path.with_suffix(".part")  # what stands at its place is always whole
+        part.write_text(json.dumps(summary, indent=1, default=str))
+        part.replace(path)
         _handover.write_report(summary, self._setup.folder)
 
     def _result(self) -> Result:
@@ -349,10 +351,16 @@ class _Search:
         )
 
 
-def _all_failed(state: SearchState, folder: Path) -> str:
+def _without_result(state: SearchState, folder: Path) -> OgiveError:
     failed = Counter(t.error or "" for t in state.trials.values() if t.state == "failed")
-    reason, count = failed.most_common(1)[0] if failed else ("no trial was begun", 0)
-    return (
+    if not failed:
+        return BudgetError(
+            "A budget must reach for one training besides the checks and the export, but it ended "
+            f"with {len(state.trials)} trials begun and none complete. Give more, or lower the "
+            "load of the machine."
+        )
+    reason, count = failed.most_common(1)[0]
+    return TrialFailed(
         f"A search needs one trial that completes, but of {len(state.trials)} none did. The most "
         f"frequent reason ({count} times): {reason} The rest is in {folder / 'report.html'}."
     )

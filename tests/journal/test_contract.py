@@ -53,6 +53,8 @@ def test_open_journal_takes_what_names_a_journal(tmp_path):
     for name in (tmp_path / "a.db", str(tmp_path / "b.db"), f"sqlite:///{tmp_path}/c.db"):
         with open_journal(name) as journal:
             assert isinstance(journal, SQLJournal)
+    with pytest.raises(JournalError):
+        open_journal(tmp_path / "d.db", read_only=True)
     assert {path.name for path in tmp_path.iterdir()} == {"a.db", "b.db", "c.db"}
 
 

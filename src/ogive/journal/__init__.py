@@ -11,15 +11,18 @@ from ogive.journal._sql import SQLJournal
 __all__ = ["PATIENCE", "Event", "Journal", "MemoryJournal", "SQLJournal", "open_journal"]
 
 
-def open_journal(journal: str | Path | Journal | None = None) -> Journal:
+def open_journal(
+    journal: str | Path | Journal | None = None, *, read_only: bool = False
+) -> Journal:
     """Returns the journal that ``journal`` names.
 
     Args:
         journal: A file or an SQLAlchemy URL (:class:`SQLJournal`), a journal as it is, or None
             for one in memory.
+        read_only: Of a file or URL: never write, and make nothing that is not there.
     """
     if journal is None:
         return MemoryJournal()
     if isinstance(journal, Journal):
         return journal
-    return SQLJournal(journal)
+    return SQLJournal(journal, read_only=read_only)

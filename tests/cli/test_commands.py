@@ -185,7 +185,7 @@ def test_spaces(ogive):
     assert "convnet" in out
     assert "mlp" in out
     code, out, _ = ogive("spaces", "convnet")
-    assert "stages.0.operation" in out
+    assert "expansion: 2, 3, 4, 6 where stages.0.operation is inverted\n" in out
     assert ogive("spaces", "convnets")[0] == 2
 
 
@@ -227,7 +227,7 @@ class AtATerminal:
         os.killpg(self.process.pid, signal.SIGINT)
 
 
-def test_ctrl_c_once_writes_what_there_is_and_resume_completes(tmp_path, space):
+def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
         "search", "digits", "--space", space, "--trials", "40", "--strategy", "random",
@@ -243,6 +243,7 @@ def test_ctrl_c_once_writes_what_there_is_and_resume_completes(tmp_path, space):
     assert summary["test"] is None
     assert (folder / "bundle" / "model.onnx").exists()
     assert (folder / "report.html").exists()
+    assert str(folder / "bundle") in ogive("show", folder)[1]
     done = command("resume", folder, "--json")
     assert done.returncode == 0, done.stderr
     complete = json.loads(done.stdout)

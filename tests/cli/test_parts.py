@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ogive.cli._exits import EXITS, exit_code, guarded
 from ogive.cli._print import print_json
 from ogive.cli._search import _limits, _named
+from ogive.cli._spaces import _shortest
 from ogive.errors import (
     ArchitectureError,
     JournalMismatch,
@@ -17,6 +18,7 @@ from ogive.errors import (
     OgiveError,
     SettingError,
 )
+from ogive.space import Condition
 
 
 @pytest.mark.parametrize(
@@ -131,3 +133,29 @@ def test_a_fault_of_our_own_is_shown_to_who_asks(capsys, monkeypatch):
     with pytest.raises(SystemExit), guarded():
         _ = {}["missing"]
     assert "Traceback" in capsys.readouterr().err
+
+
+VALUES = ("a", "b", "c")
+
+WAYS = st.lists(
+    st.dictionaries(
+        st.sampled_from("xyz"), st.frozensets(st.sampled_from(VALUES), min_size=1)
+    ).map(lambda way: tuple(Condition(parent, values) for parent, values in way.items())),
+    min_size=1,
+)
+
+
+@given(WAYS, st.fixed_dictionaries({name: st.sampled_from(VALUES) for name in "xyz"}))
+def test_fewer_ways_say_the_same(ways, decided):
+    def holds(some):
+        return any(all(condition.holds(decided) for condition in way) for way in some)
+
+    fewer = _shortest(ways)
+    assert holds(fewer) == holds(ways)
+    assert len(fewer) <= len(ways)
+
+
+def test_a_way_that_another_one_covers_is_not_said():
+    wide = (Condition("operation", frozenset({"inverted"})),)
+    narrow = (Condition("blocks", frozenset({2, 3})), *wide)
+    assert _shortest([narrow, wide]) == [wide]

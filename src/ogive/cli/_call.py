@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ogive import task as tasks
 from ogive.cli._exits import INTERRUPTED
-from ogive.cli._print import print_json, print_summary
+from ogive.cli._print import output, print_json, print_summary
 from ogive.engine import Result, search
 from ogive.errors import JournalError, SettingError, SpaceError, did_you_mean
 from ogive.nn import NetworkFunction
@@ -96,7 +96,7 @@ def run(call: Call, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(result.summary)
     else:
-        print_summary(result.summary, Console())
+        print_summary(result.summary, output())
     if result.status == "interrupted":
         sys.exit(INTERRUPTED)
 

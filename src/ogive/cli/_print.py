@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,10 +15,18 @@ from rich.table import Table
 
 from ogive import text
 
-__all__ = ["print_json", "print_summary"]
+__all__ = ["output", "print_json", "print_summary"]
+
+_WIDE = 160
+"""Columns of a page that is no terminal: tables in a file or a pipe are not squeezed into 80."""
 
 _TOP = 10
 _REASONS = 5
+
+
+def output() -> Console:
+    """The standard output, for people."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
 def print_json(value: object) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ogive.cli._print import print_json, print_summary
-from ogive.engine import summarize
+from ogive.cli._print import output, print_json, print_summary
+from ogive.cli._read import read
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,8 +21,8 @@ def show(
     ] = False,
 ) -> None:
     """Show where the search in RUN stands, or how it ended."""
-    summary = summarize(folder)
+    summary = read(folder)
     if as_json:
         print_json(summary)
     else:
-        print_summary(summary, Console())
+        print_summary(summary, output())

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from ogive import spaces as ready
 from ogive import task as tasks
+from ogive.cli._print import output
 from ogive.nn import record
-from ogive.space import Decision, SearchSpace
+from ogive.space import Condition, Decision, SearchSpace
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Way = tuple[Condition, ...]
+"""Conditions that all hold where a decision is asked."""
 
 _EXAMPLES = {"convnet": "digits", "mlp": "breast_cancer"}
 """Built-in data for which a space is shown: its size depends on the task."""
@@ -24,7 +31,7 @@ def spaces(
     name: Annotated[str | None, typer.Argument(help="Show the decisions of this one.")] = None,
 ) -> None:
     """List the ready-made search spaces, or show the decisions of one."""
-    console = Console()
+    console = output()
     if name is None:
         _list(console)
         return
@@ -32,10 +39,7 @@ def spaces(
     space, data = _recorded(name)
     console.print(f"{name}: {_first_line(function)}")
     console.print(f"{len(space)} decisions, {_size(space)} architectures for {data}\n")
-    table = Table("decision", "options", "asked where", box=None, pad_edge=False)
-    for decision in space.decisions:
-        table.add_row(decision.path, _options(decision), _conditions(decision))
-    console.print(table)
+    console.print(_tree(name, space))
 
 
 def _list(console: Console) -> None:
@@ -68,10 +72,43 @@ def _options(decision: Decision) -> str:
     return ", ".join(map(str, decision.options)) + sizes
 
 
-def _conditions(decision: Decision) -> str:
-    if () in decision.conditions:
-        return ""
-    return " or ".join(
-        " and ".join(f"{c.parent} is {'/'.join(sorted(map(str, c.values)))}" for c in conjunction)
-        for conjunction in decision.conditions
+def _tree(name: str, space: SearchSpace) -> Tree:
+    """Each decision below the one that it depends on most closely."""
+    tree = Tree(Text(name, style="bold"), highlight=False)
+    branches: dict[str, Tree] = {}
+    for decision in space.decisions:
+        ways = _shortest(decision.conditions)
+        above = branches[ways[0][-1].parent] if ways[0] else tree
+        label = Text.assemble(
+            (decision.path, "bold"), f": {_options(decision)}", (_where(ways), "dim")
+        )
+        branches[decision.path] = above.add(label)
+    return tree
+
+
+def _where(ways: Sequence[Way]) -> str:
+    said = " or ".join(
+        " and ".join(f"{c.parent} is {'/'.join(map(str, sorted(c.values, key=str)))}" for c in way)
+        for way in ways
+    )
+    return f" where {said}" if said else ""
+
+
+def _shortest(ways: Sequence[Way]) -> list[Way]:
+    """The ways in which a decision is asked, without those that another one covers.
+
+    A network function that asks for the same decision in each of several blocks leaves one way
+    for each of them.
+    """
+    kept: list[Way] = []
+    for way in sorted(ways, key=len):
+        if not any(_covers(other, way) for other in kept):
+            kept.append(way)
+    return kept
+
+
+def _covers(wide: Way, narrow: Way) -> bool:
+    """Whether ``wide`` holds wherever ``narrow`` does."""
+    return all(
+        any(c.parent == n.parent and set(n.values) <= set(c.values) for n in narrow) for c in wide
     )

@@ -140,13 +140,13 @@ def test_convolutions_have_a_small_variance_for_their_fan_in(
 ) -> None:
     torch.manual_seed(0)
     weight = conv(30 * tens, 240, kernel, stride=stride).weight
-    expected = 1 / 12 / (30 * tens * kernel * kernel)
+    expected = 1 / 3 / (30 * tens * kernel * kernel)
     assert weight.var().item() == pytest.approx(expected, rel=0.1)
 
 
 def test_depthwise_convolutions_count_only_their_own_inputs() -> None:
     torch.manual_seed(0)
-    assert conv(512, 512, 3, groups=512).weight.var().item() == pytest.approx(1 / 12 / 9, rel=0.1)
+    assert conv(512, 512, 3, groups=512).weight.var().item() == pytest.approx(1 / 3 / 9, rel=0.1)
 
 
 def test_signal_keeps_its_size_through_twenty_rectifiers() -> None:

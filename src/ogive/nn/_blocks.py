@@ -61,26 +61,20 @@ def nonlinearity(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-_CONV_GAIN = 1 / 12
-"""The variance of a convolution's weights, times its fan-in."""
-
-
 def conv(
     in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     """Returns a padded convolution without bias, for a normalisation to follow.
 
-    The normalisation takes the scale of the weights out of what the network computes, so that it
+    Torch's own initialisation, a sixth of the variance that He et al. 2015 derive for rectifiers:
+    the normalisation takes the scale of the weights out of what the network computes, so that it
     only sets how far a step of the optimizer turns them (van Laarhoven 2017, arXiv:1706.05350).
-    Weights a fifth of what He et al. 2015 draw for rectifiers learned faster at the same learning
-    rate: 6,000 images of MNIST, 12 epochs, two seeds: accuracy .985 and .987 against .978 and .980.
-    Uniform, because drawing from a normal on the meta device imports torch's compiler (1.6 s).
+    Of the shares 1, 1/6 and 1/24 of He's variance, 1/6 was the best or second best in large and
+    small networks (4,400 images of MNIST, 4 epochs, the reference: .982, .985, .981).
     """
-    layer = nn.Conv2d(
+    return nn.Conv2d(
         in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
     )
-    uniform_(layer.weight, _CONV_GAIN * groups / (in_channels * kernel**2))
-    return layer
 
 
 def linear(in_features: int, out_features: int, *, gain: float = 2.0) -> nn.Linear:

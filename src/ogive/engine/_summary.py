@@ -70,7 +70,8 @@ def summarize(run: str | Path | Journal) -> dict[str, Any]:
             f"A run folder holds a journal.db, but {folder} has none. Name the folder that "
             "ogive search wrote (--out, runs/<data> by default)."
         )
-    with open_journal(str(run) if "://" in str(run) else path) as journal:
+    location = str(run) if "://" in str(run) else path
+    with open_journal(location, read_only=True) as journal:
         return summary_of(fold(journal), folder=folder)
 
 

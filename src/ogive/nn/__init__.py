@@ -1,17 +1,65 @@
 """The readings of a network function, and the blocks that networks are made of."""
 
+from ogive.nn._blocks import (
+    ACTIVATIONS,
+    ConvBlock,
+    ConvBNAct,
+    Head,
+    InvertedBottleneck,
+    Residual,
+    SeparableConv,
+    SqueezeExcitation,
+    batch_norm,
+    conv,
+    linear,
+    nonlinearity,
+)
 from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._record import record
+from ogive.nn._tabular import (
+    NORMALISATIONS,
+    CategoryEmbedding,
+    ColumnLinear,
+    Columns,
+    LinearBlock,
+    NormAct,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    ResidualLinearBlock,
+    normalisation,
+)
 
 __all__ = [
+    "ACTIVATIONS",
+    "NORMALISATIONS",
+    "CategoryEmbedding",
     "Chooser",
+    "ColumnLinear",
+    "Columns",
+    "ConvBNAct",
+    "ConvBlock",
+    "Head",
+    "InvertedBottleneck",
+    "LinearBlock",
     "NetworkFunction",
+    "NormAct",
+    "PeriodicEmbedding",
+    "PiecewiseLinearEmbedding",
+    "Residual",
+    "ResidualLinearBlock",
+    "SeparableConv",
+    "SqueezeExcitation",
     "annotate",
+    "batch_norm",
     "build",
     "check",
     "check_one",
+    "conv",
     "decide",
+    "linear",
+    "nonlinearity",
+    "normalisation",
     "record",
 ]

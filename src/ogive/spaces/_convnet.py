@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import nn
 
-from ogive.nn import Chooser, annotate
-from ogive.nn._blocks import (
+from ogive.nn import (
+    Chooser,
     ConvBlock,
     ConvBNAct,
     Head,
     InvertedBottleneck,
     SeparableConv,
+    annotate,
 )
 from ogive.task import Task
 

@@ -9,16 +9,17 @@ from typing import Any
 
 from torch import nn
 
-from ogive.nn import Chooser, annotate
-from ogive.nn._blocks import linear
-from ogive.nn._tabular import (
+from ogive.nn import (
     CategoryEmbedding,
+    Chooser,
     Columns,
     LinearBlock,
     NormAct,
     PeriodicEmbedding,
     PiecewiseLinearEmbedding,
     ResidualLinearBlock,
+    annotate,
+    linear,
 )
 from ogive.task import Task
 

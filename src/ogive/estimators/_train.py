@@ -99,7 +99,7 @@ def train(
         recipe: Says how.
         run: Says for how long, from which seed and where.
         fit_on: ``all`` trains on the validation split too, and measures nothing.
-        precision: ``bf16`` computes under autocast in channels-last layout.
+        precision: ``bf16`` computes under autocast.
 
     Returns:
         The metrics on the validation split, ``loss``, ``epochs`` trained in this run, and
@@ -125,7 +125,7 @@ class _Trainer:
         self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
         self._device = device_of(run.device)
         self._network = network.to(self._device)
-        if precision == "bf16" and task.kind == "images":
+        if task.kind == "images":  # Twice as fast as channels-first, in either precision.
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._validated = fit_on == "train"
         split = task.train if self._validated else task.train + task.validation
@@ -200,7 +200,7 @@ class _Trainer:
         if self._recipe.mixup:
             inputs, targets = mixup(inputs, self._soft(targets), self._recipe.mixup, rng)
         with _autocast(self._device, self._precision):
-            outputs = self._network(_laid_out(inputs, self._precision))
+            outputs = self._network(_laid_out(inputs))
         loss = self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
         if not math.isfinite(loss.item()):
             raise TrialFailed(
@@ -414,8 +414,8 @@ def _autocast(device: torch.device, precision: Precision) -> AbstractContextMana
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _laid_out(inputs: Tensor, precision: Precision) -> Tensor:
-    if precision == "bf16" and inputs.dim() == 4:
+def _laid_out(inputs: Tensor) -> Tensor:
+    if inputs.dim() == 4:
         return inputs.contiguous(memory_format=torch.channels_last)
     return inputs
 
@@ -429,7 +429,7 @@ def _outputs(
     found = []
     for raw, _ in split.batches(_EVALUATION_BATCH):
         with _autocast(device, precision):
-            found.append(module(_laid_out(normalizer(raw.to(device)), precision)).float())
+            found.append(module(_laid_out(normalizer(raw.to(device)))).float())
     return torch.cat(found)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive.cli._exits import EXITS, exit_code, guarded
-from ogive.cli._print import print_json
+from ogive.cli._print import _tested, print_json
 from ogive.cli._search import _limits, _named
 from ogive.cli._spaces import _shortest
 from ogive.errors import (
@@ -159,3 +159,29 @@ def test_a_way_that_another_one_covers_is_not_said():
     wide = (Condition("operation", frozenset({"inverted"})),)
     narrow = (Condition("blocks", frozenset({2, 3})), *wide)
     assert _shortest([narrow, wide]) == [wide]
+
+
+def told(verdict, *, same=False):
+    ends = {"value": 0.01, "low": -0.02, "high": 0.04}
+    return {
+        "best": {"architecture": {"width": 8}},
+        "test": None,
+        "reference": {
+            "architecture": {"width": 8 if same else 16},
+            "metrics": {"accuracy": 0.9},
+            "test": {"accuracy": 0.97},
+            "difference": {"metric": "accuracy", "verdict": verdict, **ends},
+        },
+    }
+
+
+def test_the_verdict_on_the_reference():
+    (line,) = _tested(told("tie"), "accuracy")
+    assert line == (
+        "reference: accuracy 97.00 % on test; the found network is +1.00 points (−2.00 to +4.00): "
+        "a tie"
+    )
+    (line,) = _tested(told("worse"), "accuracy")
+    assert line.endswith(": worse")
+    (line,) = _tested(told("tie", same=True), "accuracy")
+    assert line == "reference: it is the network found; the search had nothing better"

@@ -93,25 +93,19 @@ def _tested(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
         )
     if reference is None:
         return
-    if reference["difference"]:
+    if reference["architecture"] == summary["best"]["architecture"]:
+        yield "reference: it is the network found; the search had nothing better"
+    elif reference["difference"]:
         told = reference["difference"]
         metric = told["metric"]
         value, low, high = (text.gap(metric, told[x]) for x in ("value", "low", "high"))
         yield (
             f"reference: {text.label(metric)} {text.score(metric, reference['test'][metric])} on "
             f"test; the found network is {value}{text.gap_unit(metric)} ({low} to {high}): "
-            f"{_verdict(summary)}"
+            f"{'a tie' if told['verdict'] == 'tie' else told['verdict']}"
         )
     elif reference["metrics"]:
         yield f"reference: {text.label(goal)} {text.score(goal, reference['metrics'].get(goal))} on validation"
-
-
-def _verdict(summary: Mapping[str, Any]) -> str:
-    reference = summary["reference"]
-    if reference["architecture"] == summary["best"]["architecture"]:
-        return "it is the reference itself; the search found nothing better"
-    verdict: str = reference["difference"]["verdict"]
-    return f"a {verdict}" if verdict == "tie" else verdict
 
 
 def _used(summary: Mapping[str, Any]) -> str:

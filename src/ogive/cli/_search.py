@@ -39,7 +39,7 @@ def search(
             help="Time for everything: 90s, 30min, 2h. 10min if no budget is given.",
         ),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Trainings in all.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trainings in all.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Epochs in all trainings.")] = None,
     limit: Annotated[
         list[str] | None,
@@ -57,7 +57,7 @@ def search(
     ] = None,
     strategy: Annotated[str, typer.Option(help="asha, evolution or random.")] = "asha",
     workers: Annotated[
-        int | None, typer.Option(help="Trials side by side; measured if not given.")
+        int | None, typer.Option(min=1, help="Trials side by side; measured if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA by default.")] = None,
@@ -66,7 +66,7 @@ def search(
         _Problem | None, typer.Option(help="Where the target leaves it open.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="The metric to optimise.")] = None,
-    size: Annotated[int | None, typer.Option(help="Height and width of images.")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Height and width of images.")] = None,
     validation: Annotated[
         str | None, typer.Option(help="Validation data, or their share of the rows.")
     ] = None,

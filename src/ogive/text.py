@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
@@ -21,6 +22,9 @@ _COSTS = {
     "latency_ms": ("latency", " ms"),
 }
 _METRICS = {"auc": "AUC", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "macro_f1": "macro F1"}
+
+
+_NUMBER = re.compile(r"\d+([.,]\d+)*(e[+-]?\d+)?")
 
 
 def is_share(metric: str) -> bool:
@@ -114,6 +118,11 @@ def shorten(text: str, length: int) -> str:
         return text
     front = (length - 1) // 2
     return f"{text[:front]}…{text[len(text) - (length - 1 - front) :]}"
+
+
+def gist(reason: str) -> str:
+    """A reason without its numbers, so that like reasons are counted together."""
+    return " ".join(_NUMBER.sub("…", reason).split()) or "no reason was given"
 
 
 def clock(seconds: float) -> str:

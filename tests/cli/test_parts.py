@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive.cli._exits import EXITS, exit_code, guarded
-from ogive.cli._print import _tested, print_json
+from ogive.cli._print import _failures, _tested, print_json
 from ogive.cli._search import _limits, _named
 from ogive.cli._spaces import _shortest
 from ogive.errors import (
@@ -185,3 +185,14 @@ def test_the_verdict_on_the_reference():
     assert line.endswith(": worse")
     (line,) = _tested(told("tie", same=True), "accuracy")
     assert line == "reference: it is the network found; the search had nothing better"
+
+
+def test_like_reasons_are_counted_together():
+    trials = [
+        {"state": "rejected", "error": f"params is {n}, over the limit of 3000"} for n in range(9)
+    ]
+    trials += [{"state": "failed", "error": None}, {"state": "complete", "error": None}]
+    assert list(_failures({"trials": trials})) == [
+        "9 rejected: params is …, over the limit of …",
+        "1 failed: no reason was given",
+    ]

@@ -157,11 +157,11 @@ def _trials(summary: Mapping[str, Any], goal: str) -> Table:
 
 def _failures(summary: Mapping[str, Any]) -> Iterator[str]:
     reasons = Counter(
-        (trial["state"], trial["error"])
+        (trial["state"], text.gist(trial["error"] or ""))
         for trial in summary["trials"]
         if trial["state"] in ("failed", "rejected")
     )
     for (state, reason), count in reasons.most_common(_REASONS):
-        yield f"{count} {state}: {escape(text.shorten(str(reason), 160))}"
+        yield f"{count} {state}: {escape(text.shorten(reason, 160))}"
     if len(reasons) > _REASONS:
         yield f"and {len(reasons) - _REASONS} other reasons"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ __all__ = ["write"]
 
 _MOST_REASONS = 12
 _MOST_CHARTS = 4
-_NUMBER = re.compile(r"\d+([.,]\d+)*(e[+-]?\d+)?")
 
 _PAGES = Environment(
     loader=PackageLoader("ogive.report"),
@@ -245,17 +243,13 @@ def _limits(search: Search) -> list[tuple[str, str, str, bool]]:
 
 def _failures(rows: Sequence[Row]) -> list[tuple[int, str, str]]:
     reasons = Counter(
-        (row.state, _kind(row.error)) for row in rows if row.state in ("failed", "rejected")
+        (row.state, text.shorten(text.gist(row.error), 300))
+        for row in rows
+        if row.state in ("failed", "rejected")
     )
     shown = [(n, state, reason) for (state, reason), n in reasons.most_common(_MOST_REASONS)]
     left = sum(reasons.values()) - sum(n for n, _, _ in shown)
     return [*shown, (left, "", "other reasons")] if left else shown
-
-
-def _kind(reason: str) -> str:
-    """The reason without its numbers, so that like reasons are counted together."""
-    words = " ".join(_NUMBER.sub("…", reason).split())
-    return text.shorten(words or "no reason was given", 300)
 
 
 def _bundle(search: Search) -> dict[str, str] | None:

@@ -36,5 +36,6 @@ task = ogive.load("digits")
 space = ogive.record(network, task)
 print(space)
 
-result = ogive.search(network, task, budget="50s", out="runs/example-network")
+recipe = ogive.Recipe(epochs=10)  # of a full training; by default it follows from the data
+result = ogive.search(network, task, recipe=recipe, trials=8, out="runs/example-network")
 print(result.architecture, result.test["accuracy"])

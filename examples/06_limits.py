@@ -6,7 +6,8 @@ result = ogive.search(
     None,
     "digits",
     limits={"params": 3000, "latency_ms": 0.5},
-    budget="55s",
+    recipe=ogive.Recipe(epochs=12),
+    trials=8,
     out="runs/example-limits",
 )
 

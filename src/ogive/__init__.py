@@ -58,7 +58,41 @@ _HOMES = {
 """Where each public name lives. They are imported when first used, so that the command line and
 the packages that need no torch start without it (torch alone takes seconds to import)."""
 
-__all__ = ["__version__", *_HOMES]
+# Written out for type checkers, which do not follow a computed list.
+__all__ = [
+    "ASHA",
+    "Architecture",
+    "Bundle",
+    "Chooser",
+    "Decision",
+    "Estimator",
+    "Journal",
+    "MemoryJournal",
+    "OgiveError",
+    "Proposal",
+    "RandomSearch",
+    "Recipe",
+    "RegularizedEvolution",
+    "Result",
+    "Run",
+    "SQLJournal",
+    "SearchSpace",
+    "SerialExecutor",
+    "Strategy",
+    "Task",
+    "Training",
+    "Trial",
+    "WorkerPool",
+    "__version__",
+    "annotate",
+    "build",
+    "costs",
+    "load",
+    "load_bundle",
+    "record",
+    "search",
+    "summarize",
+]
 
 
 def __getattr__(name: str) -> Any:

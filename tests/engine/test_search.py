@@ -322,6 +322,27 @@ def test_a_network_that_raises_is_told_of_before_training(tmp_path):
         search(broken, "digits", trials=4, out=tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"maximize": "acuracy"}, "Did you mean 'accuracy'"),
+        ({"minimize": "parms"}, "Did you mean 'params'"),
+        ({"maximize": "log_loss"}, "minimize it instead"),
+        ({"minimize": "accuracy"}, "maximize it instead"),
+        ({"workers": 0}, "workers >= 1"),
+    ],
+)
+def test_objectives_and_workers_are_checked_before_training(tmp_path, settings, said):
+    with pytest.raises(SettingError, match=said):
+        search(narrow, "digits", trials=4, out=tmp_path / "run", **settings)
+
+
+def test_no_more_trials_are_run_than_were_asked_for(tmp_path):
+    result = search(narrow, "digits", trials=2, recipe=QUICK, workers=2, out=tmp_path / "run")
+    assert len(result.trials) <= 2
+    assert result.test["accuracy"] > 0.5
+
+
 @pytest.mark.parametrize("limits", [{"parms": 3}, {"params": -1}])
 def test_limits_are_checked(tmp_path, limits):
     with pytest.raises(SettingError):

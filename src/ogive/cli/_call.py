@@ -1,4 +1,8 @@
-"""How a search was called, kept in its run folder; and the call itself."""
+"""How a search was called, kept in its run folder; and the call itself.
+
+What needs torch is reached through ``ogive``, whose names are imported when first used: a mistyped
+option and ``--help`` answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,20 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cloudpickle
 from rich.console import Console
 
-from ogive import task as tasks
+import ogive
 from ogive.cli._exits import INTERRUPTED
 from ogive.cli._print import output, print_json, print_summary
-from ogive.engine import Result, search
 from ogive.errors import JournalError, SettingError, SpaceError, did_you_mean
-from ogive.nn import NetworkFunction
 from ogive.progress import Snapshot, View, live, plain
 
 __all__ = ["Call", "run"]
@@ -121,7 +124,7 @@ def _view() -> Iterator[View]:
         yield view
 
 
-def _search(call: Call, folder: Path, view: View) -> Result:
+def _search(call: Call, folder: Path, view: View) -> ogive.Result:
     saved = False
 
     def show(snapshot: Snapshot) -> None:
@@ -134,7 +137,7 @@ def _search(call: Call, folder: Path, view: View) -> Result:
         view(snapshot)
 
     network = None if call.space is None else _network(call.space)
-    task = tasks.load(
+    task = ogive.load(
         call.data,
         target=call.target,
         problem=call.problem,  # type: ignore[arg-type]  # checked by the option
@@ -145,7 +148,7 @@ def _search(call: Call, folder: Path, view: View) -> Result:
         seed=call.seed,
         cache=folder / "cache",
     )
-    return search(
+    return ogive.search(
         network,
         task,
         budget=call.budget,
@@ -170,7 +173,7 @@ def _share(text: str | None) -> float | str | None:
         return text
 
 
-def _network(named: str) -> NetworkFunction | str:
+def _network(named: str) -> Callable[..., Any] | str:
     """A ready-made space by name, or a function of a file.
 
     Raises:
@@ -187,7 +190,7 @@ def _network(named: str) -> NetworkFunction | str:
             f"--space file.py:function names a function, but {path} has no {name!r}."
             f"{did_you_mean(name, functions)}"
         )
-    function: NetworkFunction = getattr(module, name)
+    function: Callable[..., Any] = getattr(module, name)
     return function
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ogive import bundle as bundles
+import ogive
 from ogive.cli._print import print_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -25,7 +25,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")] = False,
 ) -> None:
     """Predict labels or values for FILES with a bundle."""
-    loaded = bundles.load(bundle)
+    loaded = ogive.load_bundle(bundle)
     rows = []
     for file in files:
         outputs = loaded.predict_proba(file)

@@ -8,6 +8,7 @@ import heapq
 import json
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -101,6 +102,8 @@ class Loop:
         with self._interruptible():
             while not self.interrupted and not self._finished():
                 self._turn()
+            if self.interrupted:
+                self.show("interrupted: writing what there is; Ctrl-C again stops at once")
         for running in self._running.values():
             running.future.cancel()
 
@@ -190,7 +193,7 @@ class Loop:
         reason, fitting = self._over(), []
         if reason is None:
             rng = Random(f"{self._setup.seed}:{len(self.state.trials)}")
-            asked = self._setup.strategy.ask(room, rng)
+            asked = self._setup.strategy.ask(min(room, self._trials_left()), rng)
             if asked and not self.state.trials and self._reference is not None:
                 # The hand-made one comes first: a start from which a strategy can go on, and
                 # within the limits where few others may be.
@@ -208,8 +211,7 @@ class Loop:
     def _over(self) -> str | None:
         """Which part of the budget the search has used up."""
         budget, plan = self._setup.budget, self._plan
-        spent = self.state.spent_trials
-        if budget.trials is not None and spent >= budget.trials - plan.finals_trials:
+        if self._trials_left() <= 0:
             return "trials"
         if budget.epochs is not None:
             kept = plan.epochs * (plan.finalists + plan.reference) + plan.refit * plan.final_epochs
@@ -218,6 +220,13 @@ class Loop:
         if self._search_left() <= 0:
             return "time"
         return None
+
+    def _trials_left(self) -> int:
+        """How many more trials the search may begin."""
+        budget = self._setup.budget.trials
+        if budget is None:
+            return sys.maxsize
+        return budget - self._plan.finals_trials - self.state.spent_trials
 
     def left(self) -> float:
         """Seconds that are left of the whole budget."""
@@ -420,8 +429,8 @@ class Loop:
         def once(*_: object) -> None:
             if self.interrupted:
                 raise KeyboardInterrupt
+            # No more than a flag: what is being written now must not be written into.
             self.interrupted = True
-            self.show("interrupted: writing what there is; Ctrl-C again stops at once")
 
         before = signal.signal(signal.SIGINT, once)
         try:

@@ -19,10 +19,10 @@ from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
 from ogive.engine._preflight import cores, preflight, reference_of
 from ogive.engine._result import Result
-from ogive.engine._setup import Setup, set_up
+from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import Me, SearchState
-from ogive.engine._summary import fold, opening, summary_of
-from ogive.errors import BudgetError, JournalError, OgiveError, TrialFailed
+from ogive.engine._summary import fold, summary_of
+from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
 from ogive.estimators import Estimator, RecipeLike
 from ogive.executors import WorkerPool
 from ogive.journal import Journal, open_journal
@@ -94,6 +94,8 @@ def search(
         KeyboardInterrupt: At the second Ctrl-C.
     """
     begun = time.time()
+    if workers is not None and workers < 1:
+        raise SettingError(f"workers >= 1 must hold, but got workers={workers}.")
     whole = Budget(None if budget is None else seconds_of(budget), trials, epochs)
     if whole == Budget():
         whole = Budget(_DEFAULT_SECONDS)

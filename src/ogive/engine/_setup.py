@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
+import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,7 @@ from ogive import task as tasks
 from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives
-from ogive.errors import JournalMismatch, SettingError
+from ogive.errors import JournalMismatch, SettingError, did_you_mean
 from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
 from ogive.hardware import CHEAP, COSTS, costs
 from ogive.nn import NetworkFunction
@@ -25,7 +30,7 @@ from ogive.space import Architecture, SearchSpace
 from ogive.strategies import Strategy
 from ogive.task import Task
 
-__all__ = ["Setup", "references", "set_up"]
+__all__ = ["Setup", "opening", "references", "set_up"]
 
 REPORTED = ("params", "macs", "memory_mb")
 """Costs that every trial is reported with."""
@@ -143,6 +148,33 @@ def _name(function: object) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
+def opening(setup: Setup) -> dict[str, Any]:
+    """What the first event of a journal says, so that the journal alone tells the whole story."""
+    size = setup.space.size
+    return {
+        "format": 1,
+        "identity": setup.identity(),
+        "ogive": _version(),
+        "task": setup.task.describe() if setup.task else None,
+        "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
+        "budget": setup.budget.to_json(),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+        },
+        "command": sys.argv,
+    }
+
+
+def _version() -> str:
+    try:
+        return version("ogive")
+    except PackageNotFoundError:  # Run from a source tree that is not installed.
+        return "0"
+
+
 def set_up(
     network: NetworkFunction | SearchSpace | str | None,
     task: object,
@@ -188,10 +220,9 @@ def set_up(
         assert function is not None and given is not None
         tuned = None if isinstance(recipe, Recipe) else recipe
         space = readings.record(function, given, recipe=tuned)
-    objectives = Objectives(
-        _names(maximize) if maximize is not None else ((given.metric,) if given else ("value",)),
-        _names(minimize),
-    )
+    objectives = _objectives(maximize, minimize, given)
+    if estimator is None and given is not None:
+        _check_objectives(objectives, given)
     if isinstance(strategy, str):
         strategy = strategies.by_name(strategy, space)
     return Setup(
@@ -207,6 +238,36 @@ def set_up(
         seed=seed,
         folder=folder,
     )
+
+
+def _objectives(
+    maximize: str | Sequence[str] | None, minimize: str | Sequence[str], task: Task | None
+) -> Objectives:
+    """The objectives asked for; by default the task's metric, in its own direction."""
+    small = _names(minimize)
+    if maximize is not None:
+        return Objectives(_names(maximize), small)
+    if task is None:
+        return Objectives(("value",), small)
+    if tasks.METRICS[task.metric].greater_is_better:
+        return Objectives((task.metric,), small)
+    return Objectives((), (task.metric, *(name for name in small if name != task.metric)))
+
+
+def _check_objectives(objectives: Objectives, task: Task) -> None:
+    known = {*task.target.metrics, *COSTS}
+    for name in objectives.names:
+        if name not in known:
+            raise SettingError(
+                f"An objective is a metric of the task or a cost, but {name!r} is neither."
+                f"{did_you_mean(name, known)}"
+            )
+    for name in objectives.maximize:
+        if name in COSTS or not tasks.METRICS[name].greater_is_better:
+            raise SettingError(f"{name!r} is better when it is small: minimize it instead.")
+    for name in objectives.minimize:
+        if name in task.target.metrics and tasks.METRICS[name].greater_is_better:
+            raise SettingError(f"{name!r} is better when it is large: maximize it instead.")
 
 
 def _function(network: NetworkFunction | str | None, task: Task) -> NetworkFunction:

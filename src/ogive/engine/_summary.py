@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import os
-import platform
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ogive.engine._objectives import Objectives
-from ogive.engine._setup import Setup
 from ogive.engine._state import SearchState
 from ogive.errors import JournalError
 from ogive.journal import Journal, open_journal
 from ogive.trial import Trial
 
-__all__ = ["fold", "opening", "summarize", "summary_of"]
-
-
-def opening(setup: Setup) -> dict[str, Any]:
-    """What the first event of a journal says, so that the journal alone tells the whole story."""
-    size = setup.space.size
-    return {
-        "format": 1,
-        "identity": setup.identity(),
-        "ogive": _version(),
-        "task": setup.task.describe() if setup.task else None,
-        "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
-        "budget": setup.budget.to_json(),
-        "environment": {
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "platform": platform.platform(),
-            "cores": os.cpu_count(),
-        },
-        "command": sys.argv,
-    }
-
-
-def _version() -> str:
-    try:
-        return version("ogive")
-    except PackageNotFoundError:  # Run from a source tree that is not installed.
-        return "0"
+__all__ = ["fold", "summarize", "summary_of"]
 
 
 def summarize(run: str | Path | Journal) -> dict[str, Any]:

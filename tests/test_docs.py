@@ -13,6 +13,7 @@ from ogive.cli import app
 from ogive.cli._exits import EXITS
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.timeout(300)  # whole searches, also on a machine that is busy
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -23,7 +24,7 @@ def run(code, folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -34,6 +35,7 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name
 )
@@ -41,6 +43,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     run("\n".join(blocks(page)), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_examples_run(example, tmp_path):
     assert run(example.read_text(), tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ogive.errors import SettingError, TaskError
-from ogive.task import load
+from ogive.task import load, raw_inputs
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(60, 3))
@@ -96,6 +96,33 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
         "two of them are inputs.*Rename",
     ),
     "something else": (lambda: 42, "Data must be .*got int"),
+    "columns of one name": (
+        lambda: pd.DataFrame(TABLE, columns=["a", "a", "y"]),
+        "different names.*the table has 'a' twice.*Rename",
+    ),
+    "columns of one name once they are text": (
+        lambda: (pd.DataFrame(TABLE, columns=[1, "1", "b"]), CLASSES),
+        "different names.*the table has '1' twice.*Rename",
+    ),
+    "a complex table": (
+        lambda: (TABLE + 1j, CLASSES),
+        "real numbers.*'0' holds complex.*a column",
+    ),
+    "complex images": (lambda: (BYTES + 1j, CLASSES), "real numbers.*complex128.*Convert"),
+    "images of text": (
+        lambda: (np.full((60, 8, 8), "a"), CLASSES),
+        "real numbers.*of type <U1.*Convert",
+    ),
+    "one number for all inputs": (lambda: (3, CLASSES), "element a sample.*one int.*Give arrays"),
+    "a target of dates": (
+        lambda: (TABLE, pd.date_range("2020-01-01", periods=60)),
+        "numbers, text or booleans.*datetime64.*days since",
+    ),
+    "a target of durations": (
+        lambda: (TABLE, pd.to_timedelta(np.arange(60), unit="s")),
+        "numbers, text or booleans.*timedelta64.*Turn",
+    ),
+    "a complex target": (lambda: (TABLE, CLASSES + 1j), "numbers, text or booleans.*complex128"),
     "cells that are lists": (lambda: _frame(b=[[1, 2]] * 60), "cells must be.*Convert"),
 }
 
@@ -177,6 +204,25 @@ def test_every_file_that_is_no_image_is_named_at_once(tmp_path: Path, cached: bo
     assert not cached or not list((tmp_path / "cache").iterdir())
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_link_to_nowhere_is_named(tmp_path: Path, cached: bool) -> None:
+    folder = _images(tmp_path / "pets", {"cat": 10, "dog": 10})
+    (folder / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(TaskError, match=r"(?s)1 cannot be read.*gone\.png: .*No such file"):
+        load(folder, cache=tmp_path / "cache" if cached else None)
+
+
+def test_splits_without_training_are_not_taken_for_classes(tmp_path: Path) -> None:
+    _images(tmp_path / "val", {"cat": 10, "dog": 10})
+    _images(tmp_path / "test", {"cat": 10, "dog": 10})
+    with pytest.raises(TaskError, match=r"must have train/.*only test/, val/.*Add train/"):
+        load(tmp_path)
+
+
+def test_classes_may_be_called_like_splits(tmp_path: Path) -> None:
+    assert load(_images(tmp_path, {"test": 10, "valid": 10})).labels == ("test", "valid")
+
+
 def test_classes_that_training_does_not_have(tmp_path: Path) -> None:
     _images(tmp_path / "train", {"cat": 10, "dog": 10})
     _images(tmp_path / "test", {"cat": 2, "cow": 2})
@@ -215,3 +261,43 @@ def test_a_size_for_what_has_none() -> None:
         load((TABLE, CLASSES), size=8)
     with pytest.raises(TaskError, match=r"at least 1 pixel, but got 0"):
         load((BYTES, CLASSES), size=0)
+    for size in ("big", 8.5, (8, 8, 3)):
+        with pytest.raises(TaskError, match=r"whole pixels, but got .* Give a side"):
+            load((BYTES, CLASSES), size=size)  # type: ignore[arg-type]
+
+
+def test_a_seed_below_zero() -> None:
+    with pytest.raises(SettingError, match=r"at least 0, but got -1"):
+        load((TABLE, CLASSES), seed=-1)
+
+
+TO_PREDICT: dict[str, tuple[Any, Any, str]] = {
+    "no images": (BYTES, None, "files, an array or a sequence.*one NoneType"),
+    "complex images": (BYTES, BYTES + 1j, "real numbers.*complex128"),
+    "images of text": (BYTES, np.full((2, 8, 8), "a"), "real numbers.*<U1"),
+    "columns of one name": (
+        TABLE,
+        pd.DataFrame(TABLE, columns=["0", "1", "1"]),
+        "different names.*'1' twice",
+    ),
+    "columns of different lengths": (
+        TABLE,
+        {"0": [1, 2], "1": [1], "2": [1, 2]},
+        "same length, but 0 has 2, 1 has 1, 2 has 2",
+    ),
+    "no rows": (TABLE, pd.DataFrame(TABLE[:0]), "the data have no samples. Give"),
+}
+
+
+@pytest.mark.parametrize("case", TO_PREDICT)
+def test_what_cannot_be_predicted(case: str) -> None:
+    inputs, data, message = TO_PREDICT[case]
+    preprocessing = load((inputs, CLASSES)).preprocessing()
+    with pytest.raises(TaskError, match=message):
+        raw_inputs(preprocessing, data)
+
+
+@pytest.mark.parametrize("preprocessing", [{}, {"inputs": {"kind": "sound"}}])
+def test_preprocessing_of_no_known_kind(preprocessing: dict[str, Any]) -> None:
+    with pytest.raises(TaskError, match=r"what Task.preprocessing gave.*Known: images, tabular"):
+        raw_inputs(preprocessing, TABLE)

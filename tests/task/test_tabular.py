@@ -281,3 +281,23 @@ def test_nothing_of_the_test_rows_is_known_to_the_reading() -> None:
     given = load(frame, test=test)
     assert given.cardinalities == task.cardinalities
     assert set(np.asarray(given.unseal().inputs)[:, -1]) == {0}
+
+
+def test_infinite_numbers_count_as_missing_and_are_said() -> None:
+    numbers = np.linspace(0, 1, 60)
+    numbers[[3, 4, 40, 50]] = np.inf, -np.inf, 1e300, np.inf
+    table = pd.DataFrame({"a": numbers, "b": np.arange(60) * 0.5, "y": np.arange(60) % 2})
+    task = load(table, problem="classification", validation=0.01, test=0.01)
+    assert task.numbers == 3  # a, whether it is missing, and b
+    assert any("'a' has numbers that are infinite" in note for note in task.notes)
+    raw = raw_inputs(task.preprocessing(), table)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(raw[:, 0])), [3, 4, 40, 50])
+    np.testing.assert_array_equal(np.flatnonzero(raw[:, 1]), [3, 4, 40, 50])
+
+
+def test_bytes_stand_for_text() -> None:
+    inputs = np.arange(120.0).reshape(60, 2)
+    assert load((inputs, np.array([b"yes", b"no"] * 30))).labels == ("no", "yes")
+    names = np.array([b"no", b"yes"])
+    archive = {"X": inputs, "y": np.arange(60) % 2, "target_names": names}
+    assert load(archive).labels == ("no", "yes")

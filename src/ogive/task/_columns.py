@@ -154,7 +154,7 @@ def _find_typed(
     if not is_text(present):
         if _is_index(name, present):
             return None, f"Column {name!r} numbers the rows; left out."
-        return Column(name, "number", flag), None
+        return _number(name, present, flag)
     numbers = pd.to_numeric(present, errors="coerce")
     if numbers.notna().all():
         return _find_typed(name, numbers, flag)
@@ -168,6 +168,19 @@ def _find_typed(
     if formats:
         return _date(name, present, formats[0], flag, ambiguous=len(formats) > 1)
     return _category(name, present)
+
+
+def _number(name: str, present: pd.Series[Any], flag: bool) -> tuple[Column | None, str | None]:
+    unusable = np.isnan(_to_numbers(present))
+    if unusable.all():
+        return None, f"Column {name!r} has no finite number; left out."
+    if unusable.any():
+        said = (
+            f"Column {name!r} has numbers that are infinite or beyond float32 "
+            f"({unusable.sum():,} of {len(present):,}); they count as missing."
+        )
+        return Column(name, "number", flag=True), said
+    return Column(name, "number", flag), None
 
 
 def _category(name: str, present: pd.Series[Any]) -> tuple[Column | None, str | None]:
@@ -211,6 +224,11 @@ def _is_index(name: str, present: pd.Series[Any]) -> bool:
 
 
 def _to_numbers(column: pd.Series[Any]) -> Floats:
+    if pd.api.types.is_complex_dtype(column):
+        raise TaskError(
+            f"A column must hold real numbers, but {column.name!r} holds complex ones. Give real "
+            "and imaginary part, or magnitude and phase, a column each."
+        )
     if pd.api.types.is_timedelta64_dtype(column):
         column = column.dt.total_seconds()
     numbers = pd.to_numeric(clean(column), errors="coerce").to_numpy(np.float64, na_value=np.nan)

@@ -22,7 +22,15 @@ from ogive.errors import TaskError, did_you_mean
 from ogive.task._columns import MISSING
 from ogive.task._split import SPLIT_WORDS, SplitName
 
-__all__ = ["TABLE_FILES", "Archive", "archive_inputs", "read_archive", "read_frame"]
+__all__ = [
+    "TABLE_FILES",
+    "Archive",
+    "archive_inputs",
+    "check_names",
+    "read_archive",
+    "read_frame",
+    "texts",
+]
 
 TABLE_FILES: Final = (".csv", ".tsv", ".parquet", ".pq")
 _SNIFF: Final = 64 << 10
@@ -57,12 +65,21 @@ def read_frame(path: Path) -> pd.DataFrame:
     frame.columns = pd.Index([str(name) for name in frame.columns])
     if frame.empty:
         raise TaskError(f"A table must have rows, but {path} has none. Check how it was written.")
-    if doubled := sorted(set(frame.columns[frame.columns.duplicated()])):
+    check_names(frame, str(path))
+    return frame
+
+
+def check_names(frame: pd.DataFrame, what: str) -> None:
+    """Refuses a table in which a name does not say which column is meant.
+
+    Raises:
+        TaskError: Two columns have the same name.
+    """
+    if doubled := sorted(set(map(str, frame.columns[frame.columns.duplicated()]))):
         raise TaskError(
-            f"A table's columns must have different names, but {path} has "
+            f"A table's columns must have different names, but {what} has "
             f"{', '.join(map(repr, doubled))} twice. Rename one."
         )
-    return frame
 
 
 def read_archive(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -167,8 +184,13 @@ class Archive:
         names = found.get(("train", "names"))
         return cls(
             {split: (found[split, "inputs"], found[split, "targets"]) for split in splits},
-            None if names is None else tuple(map(str, names)),
+            None if names is None else tuple(map(str, texts(np.asarray(names)))),
         )
+
+
+def texts(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array as it is, but bytes as the text they stand for."""
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
 def archive_inputs(path: Path) -> Any:

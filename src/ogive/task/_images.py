@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -148,7 +149,9 @@ class ImageInputs(Inputs):
             items = [items[part] for part in chunks(items)]
         for item in items:
             if isinstance(item, str | Path):
-                path, stat = Path(item).resolve(), Path(item).stat()
+                path = Path(item).resolve()
+                # A link to nowhere is named with the other broken files, when they are read.
+                stat = path.stat() if path.exists() else Path(item).lstat()
                 digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
             else:
                 digest.update(np.ascontiguousarray(item).data)
@@ -243,6 +246,7 @@ class ImageInputs(Inputs):
             )
         if images.dtype == np.uint8 or not images.size:
             return
+        _check_real(images)
         low, high = images.min(), images.max()
         if not (np.isfinite(low) and np.isfinite(high)):
             raise TaskError(
@@ -295,8 +299,15 @@ class _Standardise(nn.Module):
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and its subfolders that are not hidden, sorted."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """All files in a folder and its subfolders that are not hidden, sorted.
+
+    Links to nowhere are among them, so that they are named and not passed over.
+    """
+    found = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() or (path.is_symlink() and not path.exists())
+    )
     return sorted(
         path
         for path in found
@@ -308,8 +319,15 @@ def _to_numpy(items: Any) -> Any:
     """One array where all images have one shape, else a sequence of images."""
     if isinstance(items, Tensor):
         return items.detach().cpu().numpy()
-    if isinstance(items, np.ndarray) and items.dtype != object:
+    if isinstance(items, np.ndarray) and items.ndim and items.dtype != object:
         return items
+    try:
+        items = list(items)
+    except TypeError as error:
+        raise TaskError(
+            "Images must be files, an array or a sequence of images, but got one "
+            f"{type(items).__name__}. Give one of these."
+        ) from error
     items = [each.detach().cpu().numpy() if isinstance(each, Tensor) else each for each in items]
     if not items or isinstance(items[0], str | Path | Image.Image):
         return items
@@ -344,10 +362,19 @@ def _channels_first(images: Array, layout: Layout) -> Array:
     return images.transpose(0, 3, 1, 2) if layout == "hwc" else images
 
 
+def _check_real(images: Array) -> None:
+    if images.dtype.kind not in "buif":
+        raise TaskError(
+            f"Images must be arrays of real numbers, but are of type {images.dtype}. Convert them."
+        )
+
+
 def _find_scale(arrays: Sequence[Array]) -> tuple[float, list[str]]:
     """What brings the values to 0...255: whole bytes and floats of up to 1 are usual."""
     if all(each.dtype in (np.uint8, np.bool_) for each in arrays):
         return (255.0 if arrays[0].dtype == np.bool_ else 1.0), []
+    for each in arrays:
+        _check_real(each)
     low = min(float(each.min()) for each in arrays)
     high = max(float(each.max()) for each in arrays)
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high == 0:
@@ -365,7 +392,12 @@ def _find_scale(arrays: Sequence[Array]) -> tuple[float, list[str]]:
 def _wanted(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
-    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = map(operator.index, size if isinstance(size, Sequence) else (size, size))
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"size must be whole pixels, but got {size!r}. Give a side, or (height, width)."
+        ) from error
     if height < 1 or width < 1:
         raise TaskError(
             f"size must be at least 1 pixel, but got {size!r}. Give a side, or (height, width)."

@@ -72,6 +72,8 @@ def load(
             f"problem must be one that is known, but got {problem!r}."
             f"{did_you_mean(problem, get_args(Problem))}"
         )
+    if seed < 0:
+        raise SettingError(f"seed must be at least 0, but got {seed}. Give another.")
     source = read_source(data, target)
     parts, shares = _parts(source, {"validation": validation, "test": test})
     classes, notes = find_classes(
@@ -117,11 +119,19 @@ def raw_inputs(preprocessing: Mapping[str, Any], data: Any) -> npt.NDArray[Any]:
     Raises:
         TaskError: The data cannot be read, or are unlike the training data.
     """
-    described = preprocessing["inputs"]
-    kind = KINDS[described["kind"]]
+    described = preprocessing.get("inputs", {})
+    kind = KINDS.get(described.get("kind"))
+    if kind is None:
+        raise TaskError(
+            "Preprocessing must be what Task.preprocessing gave, of a kind that is known, but its "
+            f"kind is {described.get('kind')!r}. Known: {', '.join(sorted(KINDS))}."
+        )
     items = kind.items(data)
     if not len(items):
-        raise TaskError(f"There must be something to predict, but {data!r} has no samples.")
+        what = f"{str(data)!r} has" if isinstance(data, str | Path) else "the data have"
+        raise TaskError(
+            f"There must be something to predict, but {what} no samples. Give one or more."
+        )
     return kind.from_json(described).read(items)
 
 

@@ -15,7 +15,14 @@ import pandas as pd
 from torch import Tensor
 
 from ogive.errors import TaskError, did_you_mean
-from ogive.task._files import TABLE_FILES, Archive, read_archive, read_frame
+from ogive.task._files import (
+    TABLE_FILES,
+    Archive,
+    check_names,
+    read_archive,
+    read_frame,
+    texts,
+)
 from ogive.task._images import files_below
 from ogive.task._split import SPLIT_WORDS, SplitName
 from ogive.task._tabular import to_frame
@@ -100,6 +107,7 @@ def _from_folder(path: Path) -> Source:
     below = _folders(path)
     splits = {split: each for each in below if (split := SPLIT_WORDS.get(each.name.lower()))}
     if "train" not in splits or not _folders(splits["train"]):
+        _check_not_splits(path, below, splits)
         return _from_classes(path, path.name)
     parts = {
         split: _from_classes(each, path.name) for split, each in splits.items() if _folders(each)
@@ -113,6 +121,16 @@ def _from_folder(path: Path) -> Source:
     return Source(
         "images", path.name, train.items, train.targets, None, parts, train.notes + skipped
     )
+
+
+def _check_not_splits(path: Path, below: list[Path], splits: Mapping[SplitName, Path]) -> None:
+    """Without a training folder, ``test`` and ``val`` would be taken for two classes."""
+    if len(splits) == len(below) and any(_folders(each) for each in splits.values()):
+        raise TaskError(
+            f"A folder divided into splits must have train/ with a subfolder a class, but {path} "
+            f"has only {', '.join(f'{each.name}/' for each in below)}. Add train/, or give "
+            "validation= and test= folders of their own."
+        )
 
 
 def _from_classes(path: Path, name: str) -> Source:
@@ -155,7 +173,7 @@ def _from_arrays(
             f"Inputs must be a dense array, but are a sparse {type(inputs).__name__}. Convert "
             "them with .toarray()."
         )
-    count = len(inputs)
+    count = _count(inputs)
     if count != len(column):
         raise TaskError(
             f"Inputs and targets must have the same length, but there are {count} inputs and "
@@ -166,13 +184,22 @@ def _from_arrays(
             "Data must have samples, but the arrays are empty. Check how they are made."
         )
     if isinstance(inputs, pd.DataFrame):
-        frame = inputs.set_axis([str(each) for each in inputs.columns], axis=1)
-        return Source("tabular", name, frame.reset_index(drop=True), column, names)
+        return Source("tabular", name, _numbered(inputs.reset_index(drop=True)), column, names)
     if isinstance(inputs, np.ndarray | Tensor) and inputs.ndim == 2:
         return Source("tabular", name, _numbered(to_frame(inputs)), column, names)
     if np.ndim(inputs[0]) == 1 or isinstance(inputs[0], Mapping):
         return Source("tabular", name, _numbered(to_frame(inputs)), column, names)
     return Source("images", name, inputs, column, names)
+
+
+def _count(inputs: Any) -> int:
+    try:
+        return len(inputs)
+    except TypeError as error:
+        raise TaskError(
+            "Inputs must be an array or a sequence with an element a sample, but are one "
+            f"{type(inputs).__name__}. Give arrays (inputs, targets)."
+        ) from error
 
 
 def _to_column(targets: Any) -> pd.Series[Any]:
@@ -189,11 +216,14 @@ def _to_column(targets: Any) -> pd.Series[Any]:
             f"Targets must be one a sample, with the shape (n,), but have {array.shape}. Turn "
             "one-hot rows into classes with .argmax(axis=1)."
         )
-    return pd.Series(array, name="target").infer_objects()
+    return pd.Series(texts(array), name="target").infer_objects()
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.set_axis([str(each) for each in frame.columns], axis=1)
+    """The table with text for the names of its columns, all of them different."""
+    named = frame.set_axis([str(each) for each in frame.columns], axis=1)
+    check_names(named, "the table")
+    return named
 
 
 def _from_frame(frame: pd.DataFrame, target: str | None, name: str) -> Source:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ogive.errors import TaskError, did_you_mean
 from ogive.task._columns import MISSING, MISSING_CODE, Column, find_column
-from ogive.task._files import read_frame
+from ogive.task._files import check_names, read_frame, texts
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, keep
@@ -67,9 +67,10 @@ class TableInputs(Inputs):
         if isinstance(data, Sequence) and data and isinstance(data[0], str | Path):
             return pd.concat([read_frame(Path(path)) for path in data], ignore_index=True)
         if isinstance(data, pd.DataFrame):
+            check_names(data, "the table")
             return data
         if isinstance(data, Mapping):
-            return pd.DataFrame(data if _has_columns(data) else [data])
+            return _from_mapping(data)
         return to_frame(data)
 
     @classmethod
@@ -199,11 +200,22 @@ def to_frame(data: Any) -> pd.DataFrame:
             f"A table must have the shape (rows, columns), but the data have {array.shape}. "
             "Give one row a sample."
         )
-    return pd.DataFrame(array).infer_objects()
+    return pd.DataFrame(texts(array)).infer_objects()
 
 
-def _has_columns(data: Mapping[str, Any]) -> bool:
-    return any(not isinstance(value, str) and np.ndim(value) > 0 for value in data.values())
+def _from_mapping(data: Mapping[str, Any]) -> pd.DataFrame:
+    """A frame from columns by name, or from one row."""
+    lengths = {
+        name: len(value)
+        for name, value in data.items()
+        if not isinstance(value, str) and np.ndim(value) > 0
+    }
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise TaskError(
+            f"A table's columns must have the same length, but {said}. Give a value a row."
+        )
+    return pd.DataFrame(data if lengths else [data])
 
 
 def _digests(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:

@@ -198,6 +198,7 @@ def find_classes(
     Raises:
         TaskError: Missing or infinite targets, one class, or numbers that may mean either.
     """
+    _check_kind(column)
     _check_present(column)
     numbers = _as_numbers(column)
     notes: list[str] = []
@@ -295,6 +296,19 @@ def _called(values: Sequence[str], names: Sequence[str] | None) -> tuple[str, ..
             f"class {values[-1]!r}. Give one name a class."
         )
     return tuple(str(names[int(value)]) for value in values)
+
+
+def _check_kind(column: pd.Series[Any]) -> None:
+    types = pd.api.types
+    if (
+        types.is_datetime64_any_dtype(column)
+        or types.is_timedelta64_dtype(column)
+        or types.is_complex_dtype(column)
+    ):
+        raise TaskError(
+            f"A target must hold numbers, text or booleans, but {column.name!r} is of type "
+            f"{column.dtype}. Turn it into a number, such as the days since a date."
+        )
 
 
 def _check_present(column: pd.Series[Any]) -> None:

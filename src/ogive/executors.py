@@ -6,10 +6,10 @@ a running task ends it.
 
 Every worker is a plain subprocess with two pipes of its own, so that workers share no lock and
 no queue. Pools that do are lost as a whole when the machine's out-of-memory killer takes one of
-their processes at the wrong moment: :class:`concurrent.futures.ProcessPoolExecutor` by design, and
-Pebble 5.2's ``ProcessPool`` as measured (two workers killed with -9 at random moments ended it
-within a minute in three runs of three; ``benchmarks/pools.py``). A plain subprocess also never imports the user's ``__main__`` again, so that a
-script needs no ``if __name__ == "__main__"``; and it sees its thread settings before torch loads.
+their processes at the wrong moment: :class:`concurrent.futures.ProcessPoolExecutor` at any, and
+Pebble 5.2's ``ProcessPool`` while the worker is idle. A plain subprocess also never imports the
+user's ``__main__`` again, so that a script needs no ``if __name__ == "__main__"``; and it sees its
+thread settings before torch loads.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future
@@ -190,7 +191,7 @@ class WorkerPool(Executor):
         with suppress(OSError):  # comes again, and is reported, with the first task
             worker = self._start()
         while (task := self._tasks.get()) is not None:
-            if task.set_running_or_notify_cancel():
+            if task.begin():
                 worker = self._run(task, worker)
             del task  # the result may be large, and the next task long in coming
         if worker is not None:
@@ -215,7 +216,8 @@ class WorkerPool(Executor):
         return worker
 
     def _watch_memory(self, memory_mb: float) -> None:
-        while not self._closed.wait(_MEMORY_POLL_SECONDS) or self._unfinished:
+        while self._unfinished or not self._closed.is_set():
+            time.sleep(_MEMORY_POLL_SECONDS)
             with self._lock:
                 tasks = list(self._unfinished)
             for task in tasks:
@@ -235,7 +237,8 @@ class _Task(Future[Any]):
         super().__init__()
         self._payload = payload
         self._seconds = seconds
-        self._ending = threading.Lock()
+        self._changing = threading.Lock()
+        self._begun = False
         self._over = False
         self._reason: Exception | None = None
         self._worker: _Worker | None = None
@@ -243,9 +246,17 @@ class _Task(Future[Any]):
     def cancel(self) -> bool:
         """Cancels the task, ending its worker if it runs; ``False`` if it is over already."""
         if super().cancel():
-            self.set_running_or_notify_cancel()
+            self.begin()  # tells who waits for it now, not when a worker is free
             return True
         return self.end(CancelledError()) or self.cancelled()
+
+    def begin(self) -> bool:
+        """Marks the task as running, once; ``False`` if it was cancelled before."""
+        with self._changing:
+            if self._begun:
+                return False
+            self._begun = True
+            return self.set_running_or_notify_cancel()
 
     def cancelled(self) -> bool:
         """Whether it was cancelled; one that was running is done when its worker is dead."""
@@ -253,7 +264,7 @@ class _Task(Future[Any]):
 
     def end(self, reason: Exception) -> bool:
         """Ends the running task by killing its worker; ``False`` if it is over or ending."""
-        with self._ending:
+        with self._changing:
             if self._over or self._reason is not None:
                 return False
             self._reason = reason
@@ -268,7 +279,7 @@ class _Task(Future[Any]):
 
     def run_on(self, worker: _Worker) -> None:
         """Runs the task and settles the future, whatever happens to the worker."""
-        with self._ending:
+        with self._changing:
             self._worker = worker
             if self._reason is not None:
                 worker.kill()
@@ -276,7 +287,7 @@ class _Task(Future[Any]):
             answer = self._ask(worker)
         except TrialFailed as error:
             answer = _Answer("error", error)
-        with self._ending:
+        with self._changing:
             self._over = True
             self._worker = None
         if answer.kind == "memory" or self._reason is not None:
@@ -406,7 +417,7 @@ class _Worker:
         self._reaper.join()
         code = self._process.returncode
         where = "" if self._log is None else f" What it printed is in {self._log}."
-        if code == -signal.SIGKILL if _POSIX else False:
+        if _POSIX and code == -signal.SIGKILL:
             return f"killed (SIGKILL), most likely because the machine ran out of memory.{where}"
         if code < 0:
             return f"ended by signal {-code} ({_signal_name(-code)}).{where}"
@@ -566,7 +577,10 @@ def _answer(frame: bytes, shared: Callable[[], object]) -> bytes:
 
 def _packed(kind: str, value: object, trace: str) -> bytes:
     try:
-        return pickle.dumps((kind, cloudpickle.dumps(value), trace))
+        payload = cloudpickle.dumps(value)
+        if kind != "result":  # an exception may pickle, and yet not be read back, or take no note
+            pickle.loads(payload).add_note(trace)  # noqa: S301  # what we just wrote
+        return pickle.dumps((kind, payload, trace))
     except Exception as error:  # noqa: BLE001  # an object's own __reduce__ may raise
         unsent = TrialFailed(
             f"The {kind} of a task must be picklable, but {type(error).__name__}: {error}."
@@ -578,7 +592,10 @@ def _packed(kind: str, value: object, trace: str) -> bytes:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
-    # torch raises a RuntimeError of its own on CUDA, and a plain one on the CPU.
+    # torch raises a RuntimeError of its own on CUDA, and a plain one on the CPU, with one text on
+    # Windows and another elsewhere.
     return isinstance(error, RuntimeError) and (
-        type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error)
+        type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in str(error)
+        or "can't allocate memory" in str(error)
     )

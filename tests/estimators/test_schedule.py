@@ -43,6 +43,20 @@ def test_time_moves_a_slow_training_through_its_schedule():
     assert made.progress(90, elapsed=0.1) == pytest.approx(0.9)
 
 
+@given(
+    schedule=st.sampled_from(["trapezoid", "cosine"]),
+    total=st.integers(1, 300),
+    longer=st.integers(1, 9),
+    warmup=st.floats(0, 0.5),
+    ease=st.floats(0, 1),
+)
+def test_time_does_not_enter_while_it_is_enough(schedule, total, longer, warmup, ease):
+    recipe = Recipe(schedule=schedule, warmup=warmup)
+    made = Schedule(recipe, total=total, full=total * longer)
+    for step in range(total):
+        assert made.factor(step, elapsed=ease * step / total) == made.factor(step)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -3,17 +3,19 @@ import time
 
 import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from ogive import task as tasks
-from ogive.errors import TrialFailed
-from ogive.estimators import Recipe, Run, Training, predict, step_seconds
+from ogive.errors import SettingError, TrialFailed
+from ogive.estimators import Recipe, Run, Training, predict, step_seconds, train
 from ogive.estimators import _train as module
 from ogive.nn import build
 from ogive.space import Architecture
+from ogive.task import Split
 
 NONE = Architecture({})
 
@@ -70,7 +72,29 @@ def test_a_promoted_trial_ends_where_training_from_scratch_would(digits, tmp_pat
     assert gone_on["epochs"] < scratch["epochs"] == 9
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut off", "of another network"])
+@pytest.mark.parametrize(
+    ("lr", "patience", "ends"),
+    [(2e-2, 8, "before the decay"), (2e-3, 20, "in the decay"), (2e-3, 60, "never")],
+)
+def test_patience_goes_on_with_a_promoted_trial(diabetes, tmp_path, lr, patience, ends):
+    recipe = Recipe(epochs=60, batch_size=32, lr=lr, patience=patience, decay=0.3)
+    training = Training(perceptron, diabetes, recipe)
+    training(NONE, run_in(tmp_path / "low", fidelity=1 / 3))
+    gone_on = training(NONE, run_in(tmp_path / "full", parent=tmp_path / "low"))
+    scratch = training(NONE, run_in(tmp_path / "scratch"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("full", "scratch")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    assert gone_on["best_epoch"] == scratch["best_epoch"]
+    if ends == "before the decay":
+        assert gone_on["epochs"] == 0
+    assert (scratch["epochs"] == 60) == (ends == "never")
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing", "cut off", "of another network", "of another form", "half of it"]
+)
 def test_without_a_usable_checkpoint_it_trains_from_scratch(digits, tmp_path, damage):
     training = Training(network, digits, RICH.replace(epochs=3))
     training(NONE, run_in(tmp_path / "low", fidelity=1 / 3))
@@ -79,8 +103,13 @@ def test_without_a_usable_checkpoint_it_trains_from_scratch(digits, tmp_path, da
         path.unlink()
     elif damage == "cut off":
         path.write_bytes(path.read_bytes()[:1000])
-    else:
+    elif damage == "of another network":
         torch.save({"epoch": 1.0, "network": nn.Linear(2, 2).state_dict()}, path)
+    elif damage == "of another form":
+        torch.save(torch.ones(3), path)
+    else:
+        state = torch.load(path, weights_only=True)
+        torch.save({**state, "average": None}, path)
     training(NONE, run_in(tmp_path / "full", parent=tmp_path / "low"))
     training(NONE, run_in(tmp_path / "scratch"))
     first, second = (
@@ -158,6 +187,7 @@ def test_patience_keeps_the_best_epoch(diabetes, tmp_path):
     metrics = Training(perceptron, diabetes, recipe)(NONE, run_in(tmp_path / "run"))
     lines = (tmp_path / "run" / "curve.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == metrics["epochs"]
     assert metrics["epochs"] < 300
     assert metrics["loss"] == pytest.approx(min(losses))
     assert metrics["best_epoch"] == 1 + int(np.argmin(losses))
@@ -182,6 +212,40 @@ def test_a_training_draws_from_its_seed_and_leaves_no_trace(digits):
     torch.manual_seed(99)
     again, other = training(NONE, Run(seed=1)), training(NONE, Run(seed=2))
     assert first["loss"] == again["loss"] != other["loss"]
+
+
+def test_a_network_of_ones_own_is_trained_without_a_trace(diabetes):
+    made = perceptron(None, diabetes)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    train(made, diabetes, Recipe(epochs=1), Run(threads=2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_validation_inputs_are_never_held_as_a_whole(digits, monkeypatch):
+    asked = []
+    take = Split.take
+
+    def counted(split, indices=slice(None)):
+        found = take(split, indices)
+        asked.append(len(found[1]))
+        return found
+
+    monkeypatch.setattr(Split, "take", counted)
+    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    monkeypatch.setattr(module, "_EVALUATION_BATCH", 100)
+    Training(network, digits, Recipe(epochs=1, batch_size=64))(NONE, Run())
+    assert max(asked[1:]) == 100  # First comes a look at what surrounds the images.
+
+
+def test_the_codes_of_categories_are_not_mixed(tmp_path):
+    rows = np.arange(60)
+    frame = pd.DataFrame(
+        {"a": rows % 7 + 0.5, "b": np.array(["x", "y", "z"])[rows % 3], "t": rows}
+    )
+    table = tasks.load(frame, target="t")
+    with pytest.raises(SettingError, match="Set mixup=0"):
+        train(perceptron(None, table), table, Recipe(epochs=1, mixup=0.2), Run())
 
 
 def test_a_recipe_may_be_chosen(digits):

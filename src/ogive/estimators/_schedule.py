@@ -53,4 +53,5 @@ class Schedule:
         )
         if steps <= 0:
             return 1.0
-        return min(1.0, max((step + 1) / (steps + 1), elapsed / self.recipe.warmup))
+        # Time counts as the steps that should have been made in it, and only if they were not.
+        return min(1.0, max(step + 1, elapsed * self.total) / (steps + 1))

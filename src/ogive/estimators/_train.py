@@ -8,7 +8,8 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ogive import nn as readings
-from ogive.errors import TrialFailed
+from ogive.errors import SettingError, TrialFailed
 from ogive.estimators._augment import augment, background, mixup
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
@@ -41,7 +42,15 @@ _EVALUATION_BATCH = 512
 _NO_PROGRESS = 0.5
 """The share of a training after which it must be better than predicting a constant."""
 
-_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError)
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 """What reading a checkpoint that is missing, cut off or of another network raises."""
 
 
@@ -107,8 +116,19 @@ def train(
 
     Raises:
         TrialFailed: If the loss is not a number, or no better than a constant prediction half-way.
+        SettingError: If the recipe would mix the codes of categories.
     """
-    return _Trainer(network, task, recipe, run, fit_on, precision).fit()
+    with _threads(run.threads), torch.random.fork_rng(_cuda()):
+        return _Trainer(network, task, recipe, run, fit_on, precision).fit()
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The weights of the epoch with the lowest validation loss so far."""
+
+    loss: float
+    epoch: int
+    weights: Mapping[str, Tensor]
 
 
 class _Trainer:
@@ -121,7 +141,12 @@ class _Trainer:
         fit_on: FitOn,
         precision: Precision,
     ) -> None:
-        self._begun = time.monotonic()
+        self._begun = self._ready = time.monotonic()
+        if recipe.mixup and task.kind == "tabular" and task.cardinalities:
+            raise SettingError(
+                f"mixup is for numbers only, but got mixup={recipe.mixup} for a table with "
+                f"{len(task.cardinalities)} columns of categories. Set mixup=0."
+            )
         self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
         self._device = device_of(run.device)
         self._network = network.to(self._device)
@@ -144,7 +169,7 @@ class _Trainer:
         self._order: tuple[int, Tensor] | None = None
         self._measured: int | None = None  # The step of the last validation.
         self._validation_seconds = 0.0
-        self._best: tuple[float, int, dict[str, Tensor]] | None = None
+        self._best: _Best | None = None
 
     # The whole of it
 
@@ -153,9 +178,10 @@ class _Trainer:
         first, saved = self._step, False
         origin = self._schedule.progress(first)
         metrics: dict[str, float] = {}
-        began = time.monotonic()
+        self._ready = time.monotonic()
+        ended = self._out_of_patience()  # A parent that ended early is as far as this one gets.
         # However short the time is, there is a step: no network is measured as it was made.
-        while (
+        while not ended and (
             self._step == first or self._schedule.progress(self._step, self._elapsed(origin)) < 1
         ):
             elapsed = self._elapsed(origin)
@@ -163,18 +189,16 @@ class _Trainer:
                 self._save_checkpoint()
                 saved = True
             self.step(self._schedule.factor(self._step, elapsed))
-            self._expect_validation(time.monotonic() - began, self._step - first)
-            ended = self._step % self._steps == 0
-            if ended and self._validated and self._step < self._schedule.total:
+            self._expect_validation(time.monotonic() - self._ready, self._step - first)
+            whole = self._step % self._steps == 0
+            if whole and self._validated and self._step < self._schedule.total:
                 metrics = self._validate()
                 self._check_progress(metrics, elapsed)
-                if self._out_of_patience(metrics):
-                    break
+                ended = self._out_of_patience()
         if not saved:
             self._save_checkpoint()
         if self._validated and self._measured != self._step:
             metrics = self._validate()
-            self._out_of_patience(metrics)
         metrics = self._settle(metrics)
         return {
             **metrics,
@@ -235,9 +259,10 @@ class _Trainer:
         """How far time has moved through the schedule; what lay behind at the start stays so."""
         if self._run.deadline is None:
             return 0.0
-        # The last validation and the writing must fit in, too.
-        usable = max(1e-3, 0.97 * self._run.deadline - 1.2 * self._validation_seconds)
-        share = min(1.0, (time.monotonic() - self._begun) / usable)
+        # What came before the first step, the last validation and the writing must fit in, too.
+        others = self._ready - self._begun + 1.2 * self._validation_seconds
+        usable = max(1e-3, 0.97 * self._run.deadline - others)
+        share = min(1.0, (time.monotonic() - self._ready) / usable)
         return origin + (1 - origin) * share
 
     # Measuring
@@ -247,7 +272,19 @@ class _Trainer:
         return self._network if self._average is None else self._average.module
 
     def _validate(self) -> dict[str, float]:
+        """Measures and reports; with patience it keeps the weights, if they are the best so far."""
         begun = time.monotonic()
+        metrics = self._measure()
+        self._run.report(self._step / self._steps, metrics)
+        better = self._best is None or metrics["loss"] < self._best.loss
+        if self._recipe.patience is not None and better:
+            weights = {k: v.detach().clone() for k, v in self._evaluated.state_dict().items()}
+            self._best = _Best(metrics["loss"], round(self._step / self._steps), weights)
+        self._measured = self._step
+        self._validation_seconds = time.monotonic() - begun
+        return metrics
+
+    def _measure(self) -> dict[str, float]:
         task, split = self._task, self._task.validation
         outputs = _outputs(self._evaluated.eval(), task, split, self._device, self._precision)
         if not bool(torch.isfinite(outputs).all()):
@@ -255,45 +292,42 @@ class _Trainer:
                 "The outputs must be finite, but some on the validation split are not after "
                 f"epoch {self._step / self._steps:.1f}."
             )
-        targets = split.take()[1].to(self._device)
-        finished = task.finisher().to(self._device)(outputs).cpu().numpy()
-        metrics = {
-            **task.score(finished, np.asarray(split.targets)),
+        self._finished = task.finisher().to(self._device)(outputs).cpu().numpy()
+        targets = torch.as_tensor(split.targets, device=self._device)
+        if targets.is_floating_point():
+            targets = targets.float()
+        return {
+            **task.score(self._finished, np.asarray(split.targets)),
             "loss": float(task.loss(outputs, targets)),
         }
-        self._run.report(self._step / self._steps, metrics)
-        self._finished = finished
-        self._measured = self._step
-        self._validation_seconds = time.monotonic() - begun
-        return metrics
+
+    @cached_property
+    def _constant(self) -> dict[str, float]:
+        return _constant(self._task)
 
     def _check_progress(self, metrics: Mapping[str, float], elapsed: float) -> None:
         if self._schedule.progress(self._step, elapsed) < _NO_PROGRESS:
             return
-        constant = _constant(self._task)
-        metric = self._task.metric
-        if metrics["loss"] >= constant["loss"] and metrics[metric] <= constant[metric]:
+        constant, metric = self._constant, self._task.metric
+        # What counts are the weights that are kept, should a network be past its best.
+        loss = metrics["loss"] if self._best is None else self._best.loss
+        if loss >= constant["loss"] and metrics[metric] <= constant[metric]:
             raise TrialFailed(
                 f"A network must do better than a constant prediction by half of its training, "
                 f"but after epoch {self._step / self._steps:.1f} its {metric} is "
                 f"{metrics[metric]:.4g} and the constant's {constant[metric]:.4g}."
             )
 
-    def _out_of_patience(self, metrics: Mapping[str, float]) -> bool:
-        """Keeps the best epoch's weights; says whether it is long ago."""
-        if self._recipe.patience is None:
+    def _out_of_patience(self) -> bool:
+        if self._best is None or self._recipe.patience is None:
             return False
-        epoch = round(self._step / self._steps)
-        if self._best is None or metrics["loss"] < self._best[0]:
-            weights = {k: v.detach().clone() for k, v in self._evaluated.state_dict().items()}
-            self._best = metrics["loss"], epoch, weights
-        return epoch - self._best[1] >= self._recipe.patience
+        return self._step // self._steps - self._best.epoch >= self._recipe.patience
 
     def _settle(self, metrics: dict[str, float]) -> dict[str, float]:
         """Leaves the network with the weights that count, and writes them down."""
         if self._best is not None:
-            self._evaluated.load_state_dict(self._best[2])
-            metrics = {**self._validate(), "best_epoch": float(self._best[1])}
+            self._evaluated.load_state_dict(self._best.weights)
+            metrics = {**self._measure(), "best_epoch": float(self._best.epoch)}
         if self._average is not None:
             self._network.load_state_dict(self._average.module.state_dict())
         if self._run.folder is not None:
@@ -317,13 +351,15 @@ class _Trainer:
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": None if self._average is None else self._average.module.state_dict(),
+            "best": None if self._best is None else asdict(self._best),
         }
         _write(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _go_on_from_parent(self) -> None:
         if self._run.parent is None or self._recipe.schedule == "cosine":
             return
-        fresh = copy.deepcopy(self._network.state_dict())
+        modules = [self._network, *([] if self._average is None else [self._average.module])]
+        fresh = [copy.deepcopy(module.state_dict()) for module in modules]
         try:
             path = self._run.parent / "checkpoint.pt"
             state = torch.load(path, map_location=self._device, weights_only=True)
@@ -331,13 +367,17 @@ class _Trainer:
             self._optimizer.load_state_dict(state["optimizer"])
             if self._average is not None:
                 self._average.module.load_state_dict(state["average"])
+            # With the validation rows among those trained on, an earlier best means nothing.
+            asked = self._validated and self._recipe.patience is not None
+            best = _Best(**state["best"]) if asked and state["best"] else None
             step = round(state["epoch"] * self._steps)
         except _DAMAGED:
             # From scratch, then: the same result, only later.
-            self._network.load_state_dict(fresh)
+            for module, weights in zip(modules, fresh, strict=True):
+                module.load_state_dict(weights)
             self._optimizer = _optimizer(self._network, self._recipe, self._device)
             return
-        self._step = min(step, self._schedule.total - 1)
+        self._step, self._best = min(step, self._schedule.total - 1), best
 
 
 class _Data:

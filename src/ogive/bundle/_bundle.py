@@ -70,6 +70,11 @@ def load(folder: str | Path) -> Bundle:
     """
     path = Path(folder)
     preprocessing = _json(path, "preprocessing.json")
+    if "labels" not in preprocessing or "inputs" not in preprocessing:
+        raise BundleError(
+            f"A bundle's preprocessing.json holds labels and inputs, but that of {path} holds "
+            f"{', '.join(preprocessing) or 'nothing'}. Export it again."
+        )
     try:
         session = onnxruntime.InferenceSession(
             path / "model.onnx", providers=["CPUExecutionProvider"]
@@ -90,8 +95,8 @@ def load(folder: str | Path) -> Bundle:
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data: dict[str, Any] = dict(json.loads((folder / name).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise BundleError(
             f"A bundle holds a readable {name}, but {folder} does not: {error}. Name the folder "
             "that ogive search wrote (RUN/bundle), or export it again."

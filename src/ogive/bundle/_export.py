@@ -230,7 +230,12 @@ def _replace(part: Path, final: Path) -> None:
     if final.exists():
         older = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
         final.replace(older / "bundle")
-        part.replace(final)
+        try:
+            part.replace(final)
+        except OSError:
+            (older / "bundle").replace(final)
+            older.rmdir()
+            raise
         shutil.rmtree(older, ignore_errors=True)
     else:
         part.replace(final)

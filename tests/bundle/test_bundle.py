@@ -1,0 +1,168 @@
+"""Bundles of real data, written by real exporters and read by fresh processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from ogive import bundle, task
+from ogive.errors import BundleError
+from ogive.space import Architecture
+
+ARCHITECTURE = Architecture({"width": 8})
+CARD = {"ogive": "0", "seed": 1}
+
+
+def images() -> task.Task:
+    return task.load("digits")
+
+
+def mixed(problem: str) -> task.Task:
+    """A table with numbers, categories and gaps in both."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=300).astype(object)
+    colour = rng.choice(["red", "green, dark", "blue"], 300).astype(object)
+    value = size.astype(float) + (colour == "red")
+    size[::7], colour[::11] = None, None
+    frame = pd.DataFrame({"size": size.astype(float), "colour": colour, "other": rng.random(300)})
+    frame["y"] = np.where(value > 0, "high", "low") if problem == "classification" else value * 100
+    return task.load(frame, target="y")
+
+
+def network(of: task.Task) -> nn.Module:
+    torch.manual_seed(0)
+    features = int(np.prod(of.shape))
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(features, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Linear(8, of.outputs),
+    )
+
+
+def predict_py(folder, *arguments) -> list[str]:
+    """Runs the bundle's own script where neither torch nor ogive can be imported."""
+    hidden = (
+        "import sys, runpy; sys.modules['torch'] = sys.modules['ogive'] = None; "
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", hidden, str(folder / "predict.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.rsplit(" ", 1)[-1] for line in done.stdout.splitlines()]
+
+
+def test_images_are_labelled_alike_by_every_road(tmp_path):
+    digits = images()
+    model = network(digits)
+    found = bundle.write(tmp_path / "b", model, digits, ARCHITECTURE, CARD)
+    assert all(found[form]["labels_agree"] for form in ("onnx", "pt2", "safetensors"))
+    loaded = bundle.load(tmp_path / "b")
+    assert loaded.architecture == ARCHITECTURE
+    raw = digits.validation.take(slice(0, 20))[0]
+    paths = []
+    for i, pixels in enumerate(raw.numpy()):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels[0]).save(paths[-1])
+    with torch.no_grad():
+        expected = bundle.deployed(digits, model)(raw).argmax(1)
+    labels = [digits.labels[i] for i in expected]
+    assert list(loaded.predict(paths)) == labels
+    assert predict_py(tmp_path / "b", *paths) == labels
+
+
+@pytest.mark.parametrize("problem", ["classification", "regression"])
+def test_tables_with_gaps_are_answered_alike_by_every_road(tmp_path, problem):
+    table = mixed(problem)
+    bundle.write(tmp_path / "b", network(table), table, ARCHITECTURE, CARD)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        'other,colour,size\n0.5,red,1.5\n0.1,"green, dark",\n0.9,,-2\n0.3,never seen,0\n'
+    )
+    expected = bundle.load(tmp_path / "b").predict(rows)
+    said = predict_py(tmp_path / "b", rows)
+    if problem == "classification":
+        assert said == list(expected)
+    else:
+        assert [float(x) for x in said] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+class Counting(nn.Module):
+    """A Python number that an export bakes in."""
+
+    calls = 0
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.inner(x) * self.calls**3
+
+
+class Mixing(nn.Module):
+    """Rows that see each other."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = 5 * self.inner(x)
+        return outputs - outputs.mean(0)
+
+
+@pytest.mark.parametrize("wrong", [Counting, Mixing])
+def test_a_network_that_diverges_leaves_the_older_bundle(tmp_path, wrong):
+    digits = images()
+    bundle.write(tmp_path / "b", network(digits), digits, ARCHITECTURE, CARD)
+    before = (tmp_path / "b" / "model.onnx").read_bytes()
+    with pytest.raises(BundleError, match="must agree"):
+        bundle.write(tmp_path / "b", wrong(network(digits)), digits, ARCHITECTURE, CARD)
+    assert (tmp_path / "b" / "model.onnx").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_newer_bundle_replaces_the_older(tmp_path):
+    digits = images()
+    for width in (8, 9):
+        bundle.write(tmp_path / "b", network(digits), digits, Architecture({"w": width}), CARD)
+    assert bundle.load(tmp_path / "b").architecture["w"] == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    damaged = {"model.onnx": b"\x08", "preprocessing.json": b"{}", "card.json": b"[1]"}
+    for name, content in damaged.items():
+        whole = (tmp_path / "b" / name).read_bytes()
+        for now in (content, None):
+            (tmp_path / "b" / name).unlink()
+            if now is not None:
+                (tmp_path / "b" / name).write_bytes(now)
+            with pytest.raises(BundleError):
+                bundle.load(tmp_path / "b")
+            (tmp_path / "b" / name).write_bytes(whole)
+
+
+def test_a_branch_on_values_cannot_be_exported(tmp_path):
+    class Branching(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x) if x.sum() > 0 else self.inner(-x)
+
+    digits = images()
+    with pytest.raises(BundleError, match=r"exportable"):
+        bundle.write(tmp_path / "b", Branching(network(digits)), digits, ARCHITECTURE, CARD)
+    assert not list(tmp_path.iterdir())

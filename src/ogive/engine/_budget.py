@@ -22,6 +22,12 @@ _HANDOVER_SHARE = 0.12
 _HANDOVER_SECONDS = 25.0
 """What the export, its verification and the report take at most (measured: 8 to 20 s)."""
 
+_USUAL_START = 10.0
+"""Seconds until the plan is made, on a machine that does nothing else."""
+
+_LONGEST_HANDOVER = 0.25
+"""The largest share of the time that is kept for the export on a slow machine."""
+
 _FINALS_SHARE = 0.65
 """How much of the time the finalists and the final training may take, when they can use it."""
 
@@ -172,7 +178,10 @@ def plan(
         epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, count + reference + again))))
     if budget.seconds is not None:
         left = budget.seconds - spent
-        handover = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * budget.seconds)
+        # A machine on which it took long to get here will take long over the export, too.
+        slowness = max(1.0, spent / _USUAL_START)
+        handover = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * budget.seconds) * slowness
+        handover = min(handover, _LONGEST_HANDOVER * budget.seconds)
         share = _FINALS_SHARE * (left - handover)
         affordable = share / (max(1.0, fulls) * epoch_seconds)
         if affordable < 1:

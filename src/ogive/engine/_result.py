@@ -97,5 +97,5 @@ class Result:
         if not complete:
             return self.trials.iloc[:0]
         values = np.array([trial.values for trial in complete])
-        on_front = moocore.is_nondominated(values, maximise=True)
+        on_front = moocore.is_nondominated(values, maximise=True, keep_weakly=True)
         return self.trials.loc[[t.number for t, on in zip(complete, on_front, strict=True) if on]]

@@ -1,0 +1,254 @@
+"""Spaces against brute force: every property on random spaces of every kind of decision."""
+
+import json
+import math
+import pickle
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ogive.errors import ArchitectureError, SpaceError
+from ogive.space import Architecture, Condition, Decision, SearchSpace
+from ogive.testing import spaces
+
+SEEDS = st.integers(0, 10**6)
+
+
+@given(spaces())
+def test_the_size_is_what_enumeration_counts(space):
+    every = list(space.enumerate())
+    assert space.size == len(every) == len(set(every))
+
+
+@given(spaces(), SEEDS)
+def test_what_is_drawn_belongs_to_the_space(space, seed):
+    rng = Random(seed)
+    every = set(space.enumerate())
+    first, second = space.sample(rng), space.sample(rng)
+    assert {first, second} <= every
+    assert space.mutate(first, rng) in every
+    assert space.cross(first, second, rng) in every
+    assert set(space.neighbours(first, rng)) <= every - {first}
+    assert space.validate(first) == first
+
+
+@given(spaces(), SEEDS)
+def test_a_mutation_changes_one_decision_of_those_that_stay(space, seed):
+    rng = Random(seed)
+    parent = space.sample(rng)
+    child = space.mutate(parent, rng)
+    assert (child == parent) == (all(space[path].size == 1 for path in parent))
+    changed = [path for path in parent if path in child and parent[path] != child[path]]
+    assert len(changed) <= 1
+
+
+@given(spaces(), SEEDS)
+def test_a_child_has_each_decision_from_a_parent_that_has_it(space, seed):
+    rng = Random(seed)
+    a, b = space.sample(rng), space.sample(rng)
+    child = space.cross(a, b, rng)
+    for path, value in child.items():
+        having = [parent[path] for parent in (a, b) if path in parent]
+        assert not having or value in having
+
+
+@given(spaces())
+def test_encodings_tell_architectures_apart_and_mask_what_is_inactive(space):
+    every = list(space.enumerate())[:300]
+    encoding = space.encode(every)
+    assert encoding.values.shape == encoding.mask.shape == (len(every), len(space.columns))
+    assert encoding.values.min(initial=0) >= 0
+    assert encoding.values.max(initial=0) <= 1
+    assert not encoding.values[~encoding.mask].any()
+    rows = np.hstack([encoding.values, encoding.mask])
+    assert len(np.unique(rows, axis=0)) == len(every)
+    for row, architecture in zip(encoding.mask, every, strict=True):
+        active = {c.path for c, on in zip(space.columns, row, strict=True) if on}
+        assert active == {
+            path for path in architecture if any(c.path == path for c in space.columns)
+        }
+
+
+@given(spaces(finite=False), SEEDS)
+def test_json_and_pickle_bring_the_same_space_back(space, seed):
+    for again in (
+        SearchSpace.from_json(json.loads(json.dumps(space.to_json()))),
+        pickle.loads(pickle.dumps(space)),
+    ):
+        assert again.key == space.key
+        assert again.size == space.size
+        assert again.sample(Random(seed)) == space.sample(Random(seed))
+        assert space.difference(again) == []
+
+
+@given(spaces(finite=False), SEEDS)
+def test_an_architecture_is_json_hashable_and_named_alike_in_any_order(space, seed):
+    architecture = space.sample(Random(seed))
+    again = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
+    shuffled = Architecture(dict(reversed(list(architecture.items()))))
+    assert architecture == again == shuffled
+    assert hash(architecture) == hash(again) == hash(shuffled)
+    assert architecture.key == again.key == shuffled.key
+
+
+@given(spaces(), SEEDS)
+def test_a_fixed_decision_keeps_its_value(space, seed):
+    rng = Random(seed)
+    architecture = space.sample(rng)
+    path = rng.choice(list(architecture))
+    part = space.fix({path: architecture[path]})
+    every = {a for a in space.enumerate() if a.get(path, architecture[path]) == architecture[path]}
+    assert set(part.enumerate()) == every
+    assert part.size == len(every)
+
+
+@given(spaces(), SEEDS)
+def test_a_narrowed_decision_keeps_some_options(space, seed):
+    rng = Random(seed)
+    listed = [d for d in space.decisions if d.kind in ("categorical", "ordinal")]
+    if not listed:
+        return
+    decision = rng.choice(listed)
+    kept = rng.sample(decision.options, rng.randint(1, len(decision.options)))
+    part = space.narrow({decision.path: kept})
+    every = {a for a in space.enumerate() if a.get(decision.path, kept[0]) in kept}
+    assert set(part.enumerate()) == every
+
+
+@given(spaces(), SEEDS)
+def test_what_is_missing_is_filled_in(space, seed):
+    whole = space.sample(Random(seed))
+    some = {path: value for i, (path, value) in enumerate(whole.items()) if i % 2}
+    for rng in (None, Random(seed)):
+        filled = space.complete(some, rng)
+        assert space.validate(filled) == filled
+        assert all(filled[path] == some[path] for path in some if path in filled)
+
+
+def test_a_number_is_drawn_mutated_and_listed_on_its_own_scale():
+    space = SearchSpace(
+        [
+            Decision("lr", "real", low=1e-5, high=1.0, log=True),
+            Decision("width", "integer", low=8, high=1024, step=8),
+            Decision("depth", "integer", low=1, high=64, log=True),
+        ]
+    )
+    rng = Random(0)
+    drawn = [space.sample(rng) for _ in range(3000)]
+    below = np.mean([a["lr"] < math.sqrt(1e-5) for a in drawn])
+    assert below == pytest.approx(0.5, abs=0.05)
+    assert np.mean([a["depth"] <= 7 for a in drawn]) == pytest.approx(0.57, abs=0.06)
+    assert {a["width"] for a in drawn} == set(range(8, 1025, 8))
+    assert space.size == math.inf
+    near = {a["width"] for a in space.neighbours(drawn[0], rng)} - {drawn[0]["width"]}
+    assert near
+    with pytest.raises(SpaceError, match="'lr' is real"):
+        next(space.enumerate())
+
+
+def test_a_decision_that_hangs_on_two_parents_is_asked_under_either():
+    shared = ((Condition("a", frozenset("x")),), (Condition("b", frozenset("y")),))
+    space = SearchSpace(
+        [
+            Decision("a", "categorical", options=("x", "z")),
+            Decision("b", "categorical", options=("y", "z")),
+            Decision("c", "ordinal", options=(1, 2, 3), conditions=shared),
+        ]
+    )
+    assert space.size == 3 + 3 + 3 + 1 == len(list(space.enumerate()))
+
+
+def test_a_large_space_is_counted_exactly_and_soon():
+    deep = tuple(range(1, 21))
+    decisions = [Decision("depth", "ordinal", options=deep)]
+    for i in range(20):
+        outer = Condition("depth", frozenset(d for d in deep if d > i))
+        inner = Condition(f"{i}.op", frozenset(["conv"]))
+        decisions += [
+            Decision(f"{i}.op", "categorical", options=("conv", "skip"), conditions=((outer,),)),
+            Decision(f"{i}.k", "ordinal", options=tuple(range(9)), conditions=((outer, inner),)),
+        ]
+    assert SearchSpace(decisions).size == sum(10**depth for depth in deep)
+
+
+def test_the_spaces_own_rules_hold():
+    space = SearchSpace(
+        [Decision("a", "integer", low=0, high=9), Decision("b", "integer", low=0, high=9)],
+        valid=lambda a: None if a["a"] < a["b"] else "a must be below b",
+        canonical=lambda a: Architecture({"a": 0, "b": a["b"]}),
+    )
+    rng = Random(0)
+    for _ in range(50):
+        architecture = space.mutate(space.sample(rng), rng)
+        assert architecture["a"] < architecture["b"]
+        assert space.canonical(architecture)["a"] == 0
+    assert len(list(space.enumerate())) == 45
+    with pytest.raises(ArchitectureError, match="a must be below b"):
+        space.validate({"a": 3, "b": 2})
+    with pytest.raises(SpaceError, match="ruled out"):
+        SearchSpace(space.decisions, valid=lambda _: "never").sample(rng)
+
+
+NESTED = SearchSpace(
+    [
+        Decision("op", "categorical", options=("conv", "skip")),
+        Decision(
+            "kernel",
+            "ordinal",
+            options=(3, 5),
+            conditions=((Condition("op", frozenset(["conv"])),),),
+        ),
+        Decision("inputs", "subset", options=("a", "b", "c"), sizes=(1, 2)),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("decided", "said"),
+    [
+        ({"op": "conv", "inputs": ("a",)}, "'kernel' is missing"),
+        ({"op": "skip", "kernel": 3, "inputs": ("a",)}, "'kernel' is not active"),
+        ({"op": "pool", "inputs": ("a",)}, "must be one of"),
+        ({"op": "skip", "inputs": ("a",), "krenel": 3}, "Did you mean 'kernel'"),
+        ({"op": "skip", "inputs": ("b", "a")}, "in that order"),
+        ({"op": "skip", "inputs": ("a", "b", "c")}, "1 or 2 of"),
+        ({"op": "conv", "kernel": True, "inputs": ("a",)}, "must be one of"),
+    ],
+)
+def test_what_is_no_architecture_says_why(decided, said):
+    with pytest.raises(ArchitectureError, match=said):
+        NESTED.validate(decided)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        ("categorical", {"options": ()}, "at least one option"),
+        ("ordinal", {"options": (1, 1)}, "must differ"),
+        ("integer", {"low": 3, "high": 1}, "low <= high"),
+        ("integer", {"low": 0, "high": 5, "step": 2}, "whole number of steps"),
+        ("real", {"low": 0.0, "high": 1.0, "log": True}, "must be positive"),
+        ("subset", {"options": ("a",), "sizes": (2,)}, "between 0 and all"),
+    ],
+)
+def test_what_is_no_decision_says_why(kind, settings, said):
+    with pytest.raises(SpaceError, match=said):
+        Decision("d", kind, **settings)
+
+
+def test_a_condition_names_an_earlier_decision():
+    late = Decision("a", "ordinal", options=(1,), conditions=((Condition("b", frozenset([1])),),))
+    with pytest.raises(SpaceError, match="does not come before"):
+        SearchSpace([late, Decision("b", "ordinal", options=(1,))])
+    with pytest.raises(SpaceError, match="stands for one decision"):
+        SearchSpace([Decision("b", "ordinal", options=(1,))] * 2)
+
+
+def test_differences_are_named():
+    other = NESTED.narrow({"op": ["conv"]})
+    lines = NESTED.difference(other)
+    assert any(line.startswith("op: options") for line in lines)
+    assert NESTED.difference(SearchSpace([NESTED["op"]]))[0].endswith("only in this space")

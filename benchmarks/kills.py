@@ -23,7 +23,7 @@ SEARCH = Path(__file__).parents[1] / "tests" / "engine" / "searches.py"
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--trials", type=int, default=3500)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp()) / "run"
     command = [sys.executable, str(SEARCH), str(folder), str(given.trials), "0.02"]

@@ -26,7 +26,7 @@ def main():
     parser.add_argument("--trials", type=int, default=3500)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp()) / "run"
-    command = [sys.executable, str(SEARCH), str(folder), str(given.trials), "0.02"]
+    command = [sys.executable, str(SEARCH), str(folder), str(given.trials), "0.05"]
     rng = random.Random(0)
     kills = 0
     while kills < given.kills:

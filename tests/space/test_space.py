@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 from random import Random
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive.errors import ArchitectureError, SpaceError
-from ogive.space import Architecture, Condition, Decision, SearchSpace
+from ogive.space import Architecture, Condition, Decision, Graph, SearchSpace
 from ogive.testing import spaces
 
 SEEDS = st.integers(0, 10**6)
@@ -252,3 +253,11 @@ def test_differences_are_named():
     lines = NESTED.difference(other)
     assert any(line.startswith("op: options") for line in lines)
     assert NESTED.difference(SearchSpace([NESTED["op"]]))[0].endswith("only in this space")
+
+
+def test_the_edges_of_a_graph_lead_onward():
+    graph = Graph.of(["input", "conv", "output"], [(1, 2), (0, 1), (1, 2)])
+    assert graph.edges == ((0, 1), (1, 2))
+    for edge in [(1, 1), (2, 1), (0, 3)]:
+        with pytest.raises(SpaceError, match=re.escape(str(edge))):
+            Graph.of(graph.operations, [edge])

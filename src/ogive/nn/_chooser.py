@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from torch import nn
 
 from ogive.errors import SpaceError
-from ogive.space import Decision
+from ogive.space import Decision, Graph
 from ogive.task import Task
 
 __all__ = ["Chooser", "Factory", "NetworkFunction", "annotate", "caller"]
@@ -139,7 +139,7 @@ def annotate(
     references: Callable[[Task], Iterable[Mapping[str, Any]]] | None = None,
     valid: Callable[[Any], str | None] | None = None,
     canonical: Callable[[Any], Any] | None = None,
-    graph: Callable[[Any], Any] | None = None,
+    graph: Callable[[Any], Graph] | None = None,
 ) -> Callable[[NetworkFunction], NetworkFunction]:
     """Decorates a network function with what its space carries beside the decisions.
 

@@ -3,6 +3,7 @@
 from ogive.space._architecture import Architecture, Value
 from ogive.space._decision import Condition, Decision, Kind
 from ogive.space._encoding import Column, Encoding
+from ogive.space._graph import Graph
 from ogive.space._space import SearchSpace
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Condition",
     "Decision",
     "Encoding",
+    "Graph",
     "Kind",
     "SearchSpace",
     "Value",

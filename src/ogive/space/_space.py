@@ -16,6 +16,7 @@ from ogive.space._architecture import Architecture, Value
 from ogive.space._count import count
 from ogive.space._decision import Condition, Decision
 from ogive.space._encoding import Column, Encoder, Encoding
+from ogive.space._graph import Graph
 
 __all__ = ["SearchSpace"]
 
@@ -44,7 +45,7 @@ class SearchSpace:
         name: str = "space",
         valid: Callable[[Architecture], str | None] | None = None,
         canonical: Callable[[Architecture], Architecture] | None = None,
-        graph: Callable[[Architecture], Any] | None = None,
+        graph: Callable[[Architecture], Graph] | None = None,
     ) -> None:
         self.name = name
         self.graph = graph

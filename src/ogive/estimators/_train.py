@@ -6,12 +6,12 @@ import copy
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,8 @@ def train(
 ) -> dict[str, float]:
     """Trains a network in place, to the weights that are evaluated.
 
-    With ``run.folder`` it leaves behind ``model.safetensors`` (those weights), ``checkpoint.pt``
-    (the state at the start of the decay, from which a longer training goes on) and
-    ``validation.npy`` (the finished outputs on the validation split).
+    With ``run.folder`` it leaves behind ``model.safetensors`` (those weights) and ``checkpoint.pt``
+    (the state at the start of the decay, from which a longer training goes on).
 
     A longer training that goes on from ``run.parent`` ends, bit for bit, where the same training
     from scratch would (with a trapezoid and on one device): each step draws from the run's seed
@@ -118,7 +117,7 @@ def train(
         TrialFailed: If the loss is not a number, or no better than a constant prediction half-way.
         SettingError: If the recipe would mix the codes of categories.
     """
-    with _threads(run.threads), torch.random.fork_rng(_cuda()):
+    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
         return _Trainer(network, task, recipe, run, fit_on, precision).fit()
 
 
@@ -292,12 +291,12 @@ class _Trainer:
                 "The outputs must be finite, but some on the validation split are not after "
                 f"epoch {self._step / self._steps:.1f}."
             )
-        self._finished = task.finisher().to(self._device)(outputs).cpu().numpy()
+        finished = task.finisher().to(self._device)(outputs).cpu().numpy()
         targets = torch.as_tensor(split.targets, device=self._device)
         if targets.is_floating_point():
             targets = targets.float()
         return {
-            **task.score(self._finished, np.asarray(split.targets)),
+            **task.score(finished, np.asarray(split.targets)),
             "loss": float(task.loss(outputs, targets)),
         }
 
@@ -336,9 +335,6 @@ class _Trainer:
                 for name, value in self._network.state_dict().items()
             }
             _write(self._run.folder / "model.safetensors", lambda path: save_file(weights, path))
-            if self._validated:
-                finished = self._finished
-                _write(self._run.folder / "validation.npy", lambda path: _save(path, finished))
         return metrics
 
     # Checkpoints
@@ -489,26 +485,11 @@ def _constant(task: Task) -> dict[str, float]:
     return {**task.score(finished, targets), "loss": loss}
 
 
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
-
-
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     write(part)
     part.replace(path)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -538,12 +519,10 @@ class Training:
             recipe = readings.decide(recipe, architecture)
         if self.epochs is not None:
             recipe = recipe.replace(epochs=self.epochs)
-        with _threads(run.threads), torch.random.fork_rng(_cuda()):
+        with torch.random.fork_rng(_cuda()):
             torch.manual_seed(run.seed)
             network = readings.build(self.network, self.task, architecture)
-            return train(
-                network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision
-            )
+        return train(network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision)
 
 
 def _cuda() -> list[int]:
@@ -573,7 +552,7 @@ def step_seconds(
         steps: How many steps, after two to warm up.
         seconds: Stop measuring after so long.
     """
-    with _threads(threads), torch.random.fork_rng(_cuda()):
+    with readings.threads(threads), torch.random.fork_rng(_cuda()):
         module = readings.build(network, task, architecture)
         trainer = _Trainer(module, task, recipe, Run(), "train", precision)
         times: list[float] = []

@@ -6,8 +6,7 @@ import contextlib
 import io
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +15,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from ogive import nn as readings
 from ogive.task import Task
 
 __all__ = ["Engine", "Latency", "measure_latency"]
@@ -64,7 +64,7 @@ def measure_latency(
     training = network.training
     with torch.random.fork_rng(devices=[]):
         inputs = torch.rand((batch, *task.shape))
-    with _threads(threads), torch.inference_mode(mode=engine == "torch"):
+    with readings.threads(threads), torch.inference_mode(mode=engine == "torch"):
         network.eval()
         run = _frozen(network, inputs) if engine == "torch" else _session(network, inputs, threads)
         times = _times(lambda: run(inputs), seconds)
@@ -120,13 +120,3 @@ def _session(
     )
     feed = {"input": inputs.numpy()}
     return lambda _: session.run(None, feed)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

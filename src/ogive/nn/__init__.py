@@ -30,6 +30,7 @@ from ogive.nn._tabular import (
     ResidualLinearBlock,
     normalisation,
 )
+from ogive.nn._threads import threads
 
 __all__ = [
     "ACTIVATIONS",
@@ -62,4 +63,5 @@ __all__ = [
     "nonlinearity",
     "normalisation",
     "record",
+    "threads",
 ]

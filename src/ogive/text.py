@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
@@ -25,6 +26,17 @@ _METRICS = {"auc": "AUC", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "macro_f1":
 
 
 _NUMBER = re.compile(r"\d+([.,]\d+)*(e[+-]?\d+)?")
+
+
+def finite(data: Any) -> Any:
+    """The same JSON with ``None`` for every number that is not finite, which JSON cannot say."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {str(key): finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return data
 
 
 def is_share(metric: str) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import math
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ogive import text
 from ogive.bundle._card import card_text
 from ogive.errors import BundleError
 from ogive.space import Architecture
@@ -242,15 +242,4 @@ def _replace(part: Path, final: Path) -> None:
 
 
 def _dump(path: Path, data: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(_finite(dict(data)), indent=1), encoding="utf-8")
-
-
-def _finite(data: Any) -> Any:
-    """The same with ``null`` for numbers that JSON cannot say."""
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return data
+    path.write_text(json.dumps(text.finite(data), indent=1), encoding="utf-8")

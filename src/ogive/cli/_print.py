@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,15 +30,7 @@ def output() -> Console:
 
 def print_json(value: object) -> None:
     """Prints an object that every JSON reader takes: what is no finite number is null."""
-    print(json.dumps(_finite(value), indent=1, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(text.finite(value), indent=1, allow_nan=False))
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:

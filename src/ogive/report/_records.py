@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ogive import text
 
 JSON = Mapping[str, Any]
 
@@ -95,24 +96,13 @@ class Search:
 
 def read(summary: JSON) -> Search:
     """Reads a summary, as ``ogive show --json`` prints it."""
-    clean = finite(summary)
+    clean = text.finite(summary)
     rows = [_row(trial) for trial in clean.get("trials") or ()]
     task = clean.get("task") or {}
     objectives = [Objective(name, greater=True) for name in clean.get("maximize") or ()]
     objectives += [Objective(name, greater=False) for name in clean.get("minimize") or ()]
     objectives = objectives or [Objective(task.get("metric") or "accuracy", greater=True)]
     return Search(clean, rows, objectives)
-
-
-def finite(data: Any) -> Any:
-    """The same JSON with None for every number that is not finite, which JSON cannot say."""
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, Mapping):
-        return {str(key): finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [finite(value) for value in data]
-    return data
 
 
 def thin(rows: Sequence[Row], most: int, *, keep: Iterable[int] = ()) -> list[Row]:

@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import signal
@@ -17,7 +18,8 @@ from ogive.errors import JournalMismatch, LimitError, SettingError, SpaceError, 
 from ogive.estimators import Recipe
 from ogive.executors import SerialExecutor
 from ogive.journal import MemoryJournal, open_journal
-from ogive.space import Decision, SearchSpace
+from ogive.space import Architecture, Decision, SearchSpace
+from ogive.strategies import RandomSearch
 
 HERE = Path(__file__).parent
 SPACE = SearchSpace([Decision(f"d{i}", "ordinal", options=(0, 1, 2, 3)) for i in range(4)])
@@ -347,6 +349,75 @@ def test_no_more_trials_are_run_than_were_asked_for(tmp_path):
 def test_limits_are_checked(tmp_path, limits):
     with pytest.raises(SettingError):
         search(narrow, "digits", limits=limits, trials=4, out=tmp_path / "run")
+
+
+def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tmp_path):
+    unlucky = (5, 9, 13)
+
+    def fragile(choose, task):
+        # No check that looks at a few architectures finds three in ten thousand.
+        if choose.integer("width", 1, 10_000) in unlucky:
+            raise ArithmeticError("an unlucky width")
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, task.outputs))
+
+    widths = SearchSpace([Decision("width", "integer", low=1, high=10_000)])
+    first = [Architecture({"width": width}) for width in unlucky]
+    result = search(
+        fragile,
+        "digits",
+        trials=8,
+        workers=1,
+        executor=SerialExecutor(),
+        recipe=QUICK,
+        strategy=RandomSearch(widths, start_from=first),
+        out=tmp_path / "run",
+    )
+    failed = result.trials[result.trials["state"] == "failed"]
+    assert set(failed["width"]) == set(unlucky)
+    assert all("an unlucky width" in error for error in failed["error"])
+    assert result.test["accuracy"] > 0.8
+
+
+def test_searches_begun_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = [
+        search(
+            SPACE,
+            estimator=total,
+            maximize="value",
+            trials=1,
+            executor=SerialExecutor(),
+            strategy=strategy,
+        )
+        for strategy in ("random", "evolution", "random")
+    ]
+    assert len({result.folder for result in results}) == 3
+    assert all(result.folder.parent == tmp_path / "runs" for result in results)
+
+
+def test_the_summary_is_json_for_every_reader(tmp_path):
+    def nowhere(architecture, run):
+        return {**total(architecture, run), "side": float("nan"), "far": float("inf")}
+
+    estimated(tmp_path, estimator=nowhere, trials=3)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    written = (tmp_path / "run" / "summary.json").read_text()
+    assert json.loads(written, parse_constant=refuse)["trials"][0]["metrics"]["side"] is None
+
+
+def test_the_budget_shown_is_the_one_given_last(tmp_path):
+    def stop(snapshot):
+        if snapshot.counts.get("complete", 0) >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        estimated(tmp_path, trials=20, progress=stop)
+    assert summarize(tmp_path / "run")["budget"]["trials"] == 20
+    result = estimated(tmp_path, trials=30)
+    assert result.summary["budget"]["trials"] == len(result.trials) == 30
 
 
 def test_all_networks_diverging_is_one_message(tmp_path):

@@ -42,8 +42,8 @@ def state_with(*events):
 def test_a_trial_of_a_dead_process_is_an_orphan():
     me, dead = Me(), Me(name="dead", pid=2**22 - 1, born=0.0)
     state = state_with(
-        me.entered(),
-        dead.entered(),
+        me.entered({}),
+        dead.entered({}),
         started(me, 0, Proposal(ARCHITECTURE), "search"),
         started(dead, 1, Proposal(ARCHITECTURE), "search"),
     )
@@ -52,7 +52,7 @@ def test_a_trial_of_a_dead_process_is_an_orphan():
 
 def test_a_trial_of_another_machine_is_an_orphan_when_its_lease_runs_out():
     other = Me(name="other", host="elsewhere")
-    state = state_with(other.entered(), started(other, 0, Proposal(ARCHITECTURE), "search"))
+    state = state_with(other.entered({}), started(other, 0, Proposal(ARCHITECTURE), "search"))
     now = time.time()
     assert not state.orphans(now + LEASE - 5)
     assert state.orphans(now + LEASE + 5)
@@ -63,7 +63,7 @@ def test_a_trial_of_another_machine_is_an_orphan_when_its_lease_runs_out():
 def test_the_first_word_on_a_trial_counts():
     me = Me()
     state = state_with(
-        me.entered(),
+        me.entered({}),
         started(me, 0, Proposal(ARCHITECTURE), "search"),
         ended(me, 0, "complete", metrics={"accuracy": 0.5, "epochs": 2.0}),
         ended(me, 0, "failed", error="late"),
@@ -78,7 +78,7 @@ def test_the_first_word_on_a_trial_counts():
 def test_a_trial_without_its_objective_failed(metrics):
     me = Me()
     state = state_with(
-        me.entered(),
+        me.entered({}),
         started(me, 0, Proposal(ARCHITECTURE), "search"),
         ended(me, 0, "complete", metrics=metrics),
     )
@@ -89,7 +89,7 @@ def test_a_trial_without_its_objective_failed(metrics):
 def test_of_an_architecture_the_longest_training_counts():
     me = Me()
     other = Architecture({"width": 16})
-    events = [me.entered()]
+    events = [me.entered({})]
     for number, (architecture, fidelity, accuracy) in enumerate(
         [(ARCHITECTURE, 0.1, 0.9), (other, 0.1, 0.8), (ARCHITECTURE, 1.0, 0.7)]
     ):

@@ -25,15 +25,12 @@ class Finals:
 
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         """Yields what can be begun now; needs nothing but a closed search."""
-        begun = state.role("finalist", "reference")
         if self._reference is not None and not state.role("reference"):
             yield Proposal(self._reference), "reference"
         if state.running("search"):
             return
         yield from self._finalists(state)
-        if not self.finished(state) or not self._plan.refit:
-            return
-        if all(trial.ended for trial in begun):
+        if self._plan.refit and self.finished(state):
             yield from self._refits(state)
 
     def finished(self, state: SearchState) -> bool:

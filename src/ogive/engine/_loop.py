@@ -24,7 +24,7 @@ from ogive.engine._finals import Finals
 from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
-from ogive.errors import JournalError, LimitError, TrialFailed
+from ogive.errors import JournalError, LimitError, OgiveError
 from ogive.estimators import Run, run_trial
 from ogive.journal import Journal
 from ogive.progress import Phase, Snapshot
@@ -198,7 +198,7 @@ class Loop:
                 # The hand-made one comes first: a start from which a strategy can go on, and
                 # within the limits where few others may be.
                 asked[0] = replace(asked[0], architecture=self._reference)
-            fitting = [proposal for proposal in asked if self._fits(proposal)]
+            fitting = [proposal for proposal in asked if self._fits(proposal.fidelity)]
             if asked and not fitting:
                 reason = "time"
             elif not asked and not self.state.running("search"):
@@ -237,10 +237,10 @@ class Loop:
     def _search_left(self) -> float:
         return self.left() - self._plan.handover_seconds - self._plan.finals_seconds
 
-    def _fits(self, proposal: Proposal) -> bool:
+    def _fits(self, fidelity: float) -> bool:
         if self._setup.estimator is not None:  # How long it takes is not ours to know.
             return True
-        return self._search_left() > 0.4 * proposal.fidelity * self._plan.full_seconds
+        return self._search_left() > 0.4 * self._trained(fidelity) * self._plan.full_seconds
 
     # Running them
 
@@ -248,8 +248,8 @@ class Loop:
         begun = time.monotonic()
         try:
             costs = self._costs(trial)
-        except TrialFailed as failure:
-            self._append(ended(self._me, trial.number, "failed", error=str(failure)))
+        except Exception as error:  # noqa: BLE001  # a user's network function may raise anything
+            self._append(ended(self._me, trial.number, "failed", error=_reason(error)))
             return
         if trial.role in ("search", "finalist") and (
             reason := exceeded(costs, self._setup.limits)
@@ -309,10 +309,13 @@ class Loop:
         )
 
     def _fidelity(self, trial: Trial) -> float:
-        """What is trained for a trial: an epoch at least, or there is nothing to compare."""
         if trial.role == "search" and self._setup.estimator is not None:
             return trial.fidelity
-        return max(trial.fidelity, min(1.0, 1 / self._plan.epochs))
+        return self._trained(trial.fidelity)
+
+    def _trained(self, fidelity: float) -> float:
+        """How much is trained for a fidelity: an epoch at least, or nothing can be compared."""
+        return max(fidelity, min(1.0, 1 / self._plan.epochs))
 
     def _deadline(self, trial: Trial) -> float | None:
         """Seconds a trial may take, with a budget of time."""
@@ -350,7 +353,7 @@ class Loop:
         }
         number = running.trial.number
         if running.future.cancelled():
-            reason = f"it ran longer than the {running.run.deadline:.0f} s it may take"
+            reason = f"it ran longer than the {running.run.deadline or 0:.0f} s it may take"
             return ended(self._me, number, "failed", error=reason, **more)
         error = running.future.exception()
         if error is None:
@@ -361,10 +364,7 @@ class Loop:
                 f"{error.strerror}. Free some space and give the same command again; "
                 "what has ended is kept."
             ) from error
-        reason = (
-            str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
-        )
-        return ended(self._me, number, "failed", error=reason, **more)
+        return ended(self._me, number, "failed", error=_reason(error), **more)
 
     def _keep(self, trial: Trial) -> None:
         """Deletes the files of the trials that no longer matter, as others become better.
@@ -416,7 +416,7 @@ class Loop:
 
     def _share(self, running: _Running) -> float:
         lines = len(_curve(running.run.folder))
-        epochs = self._plan.epochs * running.trial.fidelity
+        epochs = self._plan.epochs * running.run.fidelity
         return min(1.0, lines / max(1.0, epochs))
 
     @contextmanager
@@ -437,6 +437,11 @@ class Loop:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _reason(error: BaseException) -> str:
+    """What the journal says of an error; ogive's own need no name of a class before them."""
+    return str(error) if isinstance(error, OgiveError) else f"{type(error).__name__}: {error}"
 
 
 def _curve(folder: Path | None) -> list[dict[str, float]]:

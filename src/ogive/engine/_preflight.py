@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from ogive.estimators import Precision, measure_speed
 from ogive.nn import check
 from ogive.space import Architecture
 
-__all__ = ["cores", "preflight", "reference_of"]
+__all__ = ["cores", "preflight"]
 
 _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
@@ -51,7 +52,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def reference_of(setup: Setup) -> Architecture | None:
+def _reference_of(setup: Setup) -> Architecture | None:
     """The largest hand-made architecture within the limits, if the space has one."""
     for architecture in references(setup):
         if exceeded(setup.costs(architecture, tuple(setup.limits)), setup.limits) is None:
@@ -61,20 +62,21 @@ def reference_of(setup: Setup) -> Architecture | None:
 
 def preflight(
     setup: Setup,
-    reference: Architecture | None,
     executor: Executor,
     *,
     workers: int | None,
-    spent: float,
-) -> Plan:
+    begun: float,
+) -> tuple[Plan, Architecture | None]:
     """Checks space and limits, measures the time of training, and shares out the budget.
 
     Args:
         setup: What was asked for.
-        reference: What :func:`reference_of` found.
         executor: Where trials will run; the measurement runs there, too.
         workers: Trials side by side, or ``None`` to choose by measurement.
-        spent: Seconds of the budget that are used already.
+        begun: When the search began, in seconds since 1970.
+
+    Returns:
+        The plan, and the hand-made reference within the limits, if the space has one.
 
     Raises:
         SpaceError: If a network of the space does not run.
@@ -82,10 +84,11 @@ def preflight(
         BudgetError: If the time does not reach.
     """
     if not setup.trains:
-        return _estimates_only(workers or cores())
+        return _estimates_only(workers or cores()), None
     assert setup.network is not None and setup.task is not None
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
+    reference = _reference_of(setup)
     if reference is None and setup.limits:
         costs = partial(setup.costs, names=tuple(setup.limits))
         smallest_within(setup.space, setup.limits, costs, rng=rng)
@@ -93,7 +96,7 @@ def preflight(
     speed = _fastest(setup, typical, executor, workers)
     recipe = setup.recipe_of(typical)
     steps = -(-setup.task.size("train") // recipe.batch_size)
-    return plan(
+    made = plan(
         setup.budget,
         epoch_seconds=1.1 * steps * speed.seconds,  # Validation and the rest take a tenth.
         recipe=recipe,
@@ -101,8 +104,9 @@ def preflight(
         workers=speed.workers,
         threads=speed.threads,
         precision=speed.precision,
-        spent=spent,
+        spent=time.time() - begun,
     )
+    return made, reference
 
 
 def _estimates_only(workers: int) -> Plan:
@@ -132,8 +136,8 @@ def _fastest(
 ) -> _Speed:
     """Measures one thread a core side by side, and one trial on all cores; the faster is taken.
 
-    On the processors measured, two trials with a thread each train 2.4 times as much as one after
-    the other with two threads, and bf16 is up to three times as fast; on others that may differ.
+    Which one that is hangs on the processor: small networks gain little from a second thread, and
+    bf16 is quick only where there are instructions for it.
     """
     bench, count = setup.bench, cores()
     arrangements = [(workers, max(1, count // workers))] if workers else [(count, 1), (1, count)]

@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from ogive import text
 from ogive.engine import _handover
 from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
-from ogive.engine._preflight import cores, preflight, reference_of
+from ogive.engine._preflight import cores, preflight
 from ogive.engine._result import Result
 from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import Me, SearchState
@@ -122,16 +124,13 @@ def _silent(snapshot: Snapshot) -> None:
 
 
 def _folder(out: str | Path | None, task: object) -> Path:
-    if out is None:
-        name = task.name if isinstance(task, Task) else task if isinstance(task, str) else "search"
-        out = Path("runs") / f"{Path(name).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    folder = Path(out).absolute()
     try:
+        folder = _new_folder(task) if out is None else Path(out).absolute()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise JournalError(
-            f"A run folder must be writable, but {folder} is not: {error.strerror}. Choose "
-            "another with out= or --out."
+            f"A run folder must be writable, but {error.filename} is not: {error.strerror}. "
+            "Choose another with out= or --out."
         ) from error
     if not os.access(folder, os.W_OK):
         raise JournalError(
@@ -139,6 +138,20 @@ def _folder(out: str | Path | None, task: object) -> Path:
             "or --out."
         )
     return folder
+
+
+def _new_folder(task: object) -> Path:
+    """Makes ``runs/<task>-<time>``, or that with a number: no other search has it."""
+    name = task.name if isinstance(task, Task) else task if isinstance(task, str) else "search"
+    runs = Path("runs").absolute()
+    runs.mkdir(exist_ok=True)
+    first = f"{Path(name).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    for ending in chain([""], map("-{}".format, count(2))):
+        folder = runs / (first + ending)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is always another number")
 
 
 @contextmanager
@@ -195,7 +208,8 @@ class _Search:
             for _, event in log.read():
                 if event["kind"] == "done":
                     return True
-            log.append({**self._me.entered(), "at": self._begun})
+            entered = self._me.entered(self._setup.budget.to_json())
+            log.append({**entered, "at": self._begun})
         return False
 
     def _search(self) -> None:
@@ -203,8 +217,7 @@ class _Search:
         self._say("preflight", "checking the space and measuring how fast networks train")
         # The workers start while the space is being checked here.
         with self._pool(self._workers or cores()) as pool:
-            reference = reference_of(setup)
-            plan = self._planned(reference, pool)
+            plan, reference = self._planned(pool)
             loop = Loop(setup, plan, reference, self._journal, self._me, pool, self._progress)
             loop.run()
         self._end(loop)
@@ -222,26 +235,26 @@ class _Search:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _planned(self, reference: Architecture | None, pool: Executor) -> Plan:
-        """The plan that the first process made, or makes now."""
-        state = fold(self._journal)
-        if state.planned is None:
-            made = preflight(
-                self._setup,
-                reference,
-                pool,
-                workers=self._workers,
-                spent=time.time() - self._begun,
+    def _planned(self, pool: Executor) -> tuple[Plan, Architecture | None]:
+        """The plan and the reference that the first process decided on, or decides on now."""
+        planned = fold(self._journal).planned
+        if planned is None:
+            made, hand_made = preflight(
+                self._setup, pool, workers=self._workers, begun=self._begun
             )
+            reference = None if hand_made is None else hand_made.to_json()
             with self._journal.exclusive():
                 # Another process may have been quicker; its plan holds for all.
                 if fold(self._journal).planned is None:
-                    self._journal.append(self._me.event("planned", plan=made.to_json()))
-        planned = fold(self._journal).planned
+                    event = self._me.event("planned", plan=made.to_json(), reference=reference)
+                    self._journal.append(event)
+            planned = fold(self._journal).planned
         assert planned is not None
-        plan = Plan.from_json(planned["plan"])
+        plan, known = Plan.from_json(planned["plan"]), planned["reference"]
+        hand_made = None if known is None else Architecture.from_json(known)
         # How many trials run side by side is each process's own affair.
-        return replace(plan, workers=self._workers) if self._workers else plan
+        plan = replace(plan, workers=self._workers) if self._workers else plan
+        return plan, hand_made
 
     # The end
 
@@ -310,10 +323,10 @@ class _Search:
         self._write(loop.state, extra)
 
     def _write(self, state: SearchState, extra: Mapping[str, Any] | None = None) -> None:
-        summary = summary_of(state, self._setup.folder, extra)
+        summary = text.finite(summary_of(state, self._setup.folder, extra))
         path = self._setup.folder / "summary.json"
         part = path.with_suffix(".part")  # what stands at its place is always whole
-        part.write_text(json.dumps(summary, indent=1, default=str))
+        part.write_text(json.dumps(summary, indent=1))
         part.replace(path)
         _handover.write_report(summary, self._setup.folder)
 

@@ -157,7 +157,6 @@ def opening(setup: Setup) -> dict[str, Any]:
         "ogive": _version(),
         "task": setup.task.describe() if setup.task else None,
         "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
-        "budget": setup.budget.to_json(),
         "environment": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),

@@ -36,8 +36,10 @@ class Me:
         """Returns an event that says who wrote it, and when."""
         return {"kind": kind, "process": self.name, "at": time.time(), **more}
 
-    def entered(self) -> dict[str, Any]:
-        return self.event("entered", host=self.host, pid=self.pid, born=self.born)
+    def entered(self, budget: Mapping[str, Any]) -> dict[str, Any]:
+        """The event with which a process joins, and says what budget it was given."""
+        who = {"host": self.host, "pid": self.pid, "born": self.born}
+        return self.event("entered", budget=dict(budget), **who)
 
 
 @dataclass(slots=True)
@@ -102,7 +104,8 @@ class SearchState:
     Attributes:
         objectives: Turns what was measured into values.
         opened: The first event: for what space, task and strategy the journal was written.
-        planned: How the budget is shared out, once known.
+        planned: How the budget is shared out, once known, and the reference.
+        budget: What the process that joined last was given.
         trials: By number; running ones among them.
         owners: Number of a running trial → the process that runs it.
         spans: Number → when it started and ended, in seconds since 1970.
@@ -115,6 +118,7 @@ class SearchState:
     objectives: Objectives
     opened: dict[str, Any] | None = None
     planned: dict[str, Any] | None = None
+    budget: dict[str, Any] = field(default_factory=dict)
     trials: dict[int, Trial] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     spans: dict[int, list[float]] = field(default_factory=dict)
@@ -144,6 +148,7 @@ class SearchState:
             case "opened":
                 self.opened = dict(event)
             case "entered":
+                self.budget = event["budget"]
                 self.processes[event["process"]] = _Process(
                     event["host"], event["pid"], event["born"], at, at
                 )

@@ -90,7 +90,7 @@ def summary_of(
         "reference": _reference(state),
         "test": _test(state),
         "budget": {
-            **(planned.get("budget") or opened["budget"]),
+            **state.budget,
             "used": {
                 "seconds": round(used, 1),
                 "trials": state.spent_trials,

@@ -420,6 +420,39 @@ def test_the_budget_shown_is_the_one_given_last(tmp_path):
     assert result.summary["budget"]["trials"] == len(result.trials) == 30
 
 
+def perceptron(choose, task):
+    width = choose.value("width", (4, 8, 16))
+    return nn.Sequential(nn.Linear(task.shape[0], width), nn.ReLU(), nn.Linear(width, 1))
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "recipe"),
+    [("digits", narrow, QUICK), ("diabetes", perceptron, Recipe(epochs=40, lr=0.02, patience=3))],
+)
+def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network, recipe):
+    result = search(
+        network,
+        data,
+        epochs=24,
+        workers=1,
+        executor=SerialExecutor(),
+        recipe=recipe,
+        out=tmp_path / "run",
+    )
+    trials = result.summary["trials"]
+    used = sum(trial["metrics"].get("epochs", 0) for trial in trials)
+    # What runs when the budget of the search ends is not cut off.
+    assert 10 <= used <= 24 + result.summary["plan"]["epochs"]
+    best = {trial["number"]: trial["metrics"].get("best_epoch") for trial in trials}
+    finals = [trial for trial in trials if trial["role"] == "final"]
+    assert finals
+    for final in finals:
+        # Where the validation split said when to stop, the final training is as long.
+        length = best[final["parent"]]
+        assert (length is None) == (recipe.patience is None)
+        assert length is None or final["metrics"]["epochs"] == pytest.approx(length, abs=0.1)
+
+
 def test_all_networks_diverging_is_one_message(tmp_path):
     with pytest.raises(TrialFailed, match=r"of \d+ none did"):
         search(

@@ -9,12 +9,14 @@ from ogive.errors import SettingError, did_you_mean
 from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
+from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._random import RandomSearch
 
 __all__ = [
     "ASHA",
     "STRATEGIES",
+    "BayesianOptimization",
     "RandomSearch",
     "RegularizedEvolution",
     "Strategy",
@@ -25,6 +27,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
+    "bo": BayesianOptimization,
 }
 
 

@@ -64,12 +64,24 @@ class Batch:
     @property
     def wanting(self) -> bool:
         """Whether there is room for more."""
-        return len(self._found) < self._n
+        return len(self) < self._n
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def found(self) -> list[Architecture]:
+        """What was taken so far."""
+        return list(self._found.values())
+
+    def new(self, form: Architecture) -> bool:
+        """Whether a canonical form was neither tried nor taken."""
+        return form not in self._tried and form not in self._found
 
     def offer(self, architecture: Architecture) -> bool:
         """Takes the architecture if it is new, and says whether it did."""
         form = self._tried.space.canonical(architecture)
-        if form in self._tried or form in self._found:
+        if not self.new(form):
             return False
         self._found[form] = architecture
         return True

@@ -1,0 +1,306 @@
+"""Bayesian optimisation (Jones et al. 1998) with a Gaussian process over architectures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from ogive.errors import SettingError
+from ogive.space import Architecture, SearchSpace
+from ogive.strategies._base import Strategy
+from ogive.strategies._features import Features, SideInformation
+from ogive.strategies._gp import Floats, GaussianProcess, Points, Posterior
+from ogive.strategies._known import Known
+from ogive.strategies._untried import LISTED, Batch, Tried
+from ogive.trial import Proposal, Trial
+
+__all__ = ["BayesianOptimization"]
+
+_MARGIN = 0.1
+"""What keeps the logarithm of the best target finite, in interquartile ranges."""
+
+_FITTED_ON = 300
+"""The most trials that the kernel's parameters are fitted on."""
+
+_CANDIDATES = 1_000
+_PARENTS = 20
+_CLIMBERS = 5
+_CLIMBS = 10
+
+_SAMPLED = 1_000
+"""The most candidates among which a sample of the process is drawn at once."""
+
+
+class BayesianOptimization(Strategy):
+    """Models what architectures are worth, and tries the one with the most to hope for.
+
+    The kernel is that of :class:`Features`; its parameters are the most probable given the
+    trials, the variance of the noise among them. Values enter as ``-log(best - value + margin)``:
+    what distinguishes the best from the good counts as much as what distinguishes the good from
+    the bad. Trials that run are believed to end as expected (the kriging believer, Ginsbourger et
+    al. 2010), so that several proposals differ. Failed trials count as the worst; where a limit
+    rejected some, what is like them is avoided (Gardner et al. 2014).
+
+    Small spaces are looked through whole. In large ones candidates are drawn at random and by
+    mutation of the best, and the best of them climb from neighbour to neighbour.
+
+    Args:
+        space: What to search.
+        initial: How many architectures are tried before there is a model.
+        acquisition: ``"ei"`` for the logarithm of the expected improvement (Ament et al. 2023,
+            arXiv:2310.20708), ``"ts"`` for Thompson sampling.
+        features: Side information: numbers known of an architecture before any trial. The first
+            trials are those whose numbers rank highest on average.
+        start_from: Architectures to try first.
+
+    Raises:
+        SettingError: Unless ``initial >= 2``, or for an unknown acquisition.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        initial: int = 5,
+        acquisition: Literal["ei", "ts"] = "ei",
+        features: SideInformation | None = None,
+        start_from: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        if initial < 2:
+            raise SettingError(f"initial >= 2 must hold, but got initial={initial}.")
+        if acquisition not in ("ei", "ts"):
+            raise SettingError(f"acquisition is 'ei' or 'ts', but got {acquisition!r}.")
+        self.space = space
+        self.initial = initial
+        self.acquisition = acquisition
+        self.features = features
+        self.start_from = tuple(map(space.validate, start_from))
+        self._tried = Tried(space)
+        self._known = Known(space)
+        self._fitted: tuple[Floats, Floats] | None = None
+
+    def tell(self, trial: Trial) -> None:
+        self._tried.add(trial.architecture)
+        self._known.tell(trial)
+
+    def ask(self, n: int, rng: Random) -> list[Proposal]:
+        batch = Batch(self._tried, n, self.start_from)
+        while batch.wanting and self._known.begun + len(batch) < self.initial:
+            if not self._offer_start(batch, rng):
+                break
+        if batch.wanting and self._known.varied:
+            self._offer_promising(batch, rng)
+        while batch.wanting and batch.sample(rng):
+            pass
+        return batch.proposals()
+
+    # Before there is a model
+
+    def _offer_start(self, batch: Batch, rng: Random) -> bool:
+        if self.features is None:
+            return batch.sample(rng)
+        pool = self._candidates(batch, [], rng)
+        sides = np.array([self.features(a) for a in pool])
+        ranks = sides.argsort(0).argsort(0).mean(1)
+        return any(batch.offer(pool[i]) for i in np.argsort(-ranks))
+
+    # With one
+
+    def _offer_promising(self, batch: Batch, rng: Random) -> None:
+        model = _Model(self._process, self._features, self._known, self._parameters)
+        for architecture in [*self._known.running, *batch.found]:
+            model.believe(architecture)
+        while batch.wanting:
+            best = self._most_promising(model, batch, rng)
+            if best is None or not batch.offer(best):
+                return
+            model.believe(best)
+
+    def _most_promising(self, model: _Model, batch: Batch, rng: Random) -> Architecture | None:
+        score = model.improvement if self.acquisition == "ei" else model.sampler(rng)
+        if self._small:
+            free = [i for i, form in enumerate(self._pool) if batch.new(form)]
+            if not free:
+                return None
+            points = [part[free] for part in self._pool_points]
+            return self._pool[free[int(np.argmax(score(points)))]]
+        candidates = self._candidates(batch, self._known.best(_PARENTS), rng)
+        for _ in range(_CLIMBS):
+            values = score(self._points(candidates))
+            order = np.argsort(-values)[:_CLIMBERS]
+            climbers = [candidates[i] for i in order]
+            around = {a: None for c in climbers for a in self.space.neighbours(c, rng)}
+            fresh = [a for a in around if batch.new(self.space.canonical(a))]
+            if not fresh or self.acquisition == "ts":
+                break
+            if score(self._points(fresh)).max() <= values.max():
+                break
+            candidates = climbers + fresh
+        return candidates[int(np.argmax(score(self._points(candidates))))] if candidates else None
+
+    def _candidates(
+        self, batch: Batch, parents: Sequence[Architecture], rng: Random
+    ) -> list[Architecture]:
+        """New architectures: half of them changed from the best in one to three decisions."""
+        found: dict[Architecture, None] = {}
+        for i in range(_CANDIDATES):
+            if parents and i % 2:
+                architecture = rng.choice(parents)
+                for _ in range(rng.randint(1, 3)):
+                    architecture = self.space.mutate(architecture, rng)
+            else:
+                architecture = self.space.sample(rng)
+            if batch.new(self.space.canonical(architecture)):
+                found[architecture] = None
+        return list(found)
+
+    def _points(self, architectures: Sequence[Architecture]) -> list[Floats]:
+        return self._features([self.space.canonical(a) for a in architectures])
+
+    # What follows from the space and what was told
+
+    @property
+    def _small(self) -> bool:
+        return self.space.size <= LISTED
+
+    @cached_property
+    def _features(self) -> Features:
+        return Features(self.space, self.features)
+
+    @cached_property
+    def _process(self) -> GaussianProcess:
+        return GaussianProcess(self._features.terms)
+
+    @cached_property
+    def _pool(self) -> list[Architecture]:
+        return list({self.space.canonical(a): None for a in self.space.enumerate()})
+
+    @cached_property
+    def _pool_points(self) -> list[Floats]:
+        return self._features(self._pool)
+
+    @property
+    def _parameters(self) -> Floats:
+        """Fitted anew as trials come in, the less often the more there are.
+
+        They follow from the trials alone, not from those fitted before: a strategy that was asked
+        knows no more than one that was only told.
+        """
+        forms, values = self._known.first(_milestone(len(self._known)))
+        if self._fitted is None or not np.array_equal(self._fitted[0], values, equal_nan=True):
+            chosen = _spread(values)
+            points = self._features([forms[i] for i in chosen])
+            self._fitted = values, self._process.fit(points, warped(values[chosen]))
+        return self._fitted[1]
+
+
+class _Model:
+    """The process after the trials, and after those that are believed."""
+
+    def __init__(
+        self, process: GaussianProcess, features: Features, known: Known, parameters: Floats
+    ) -> None:
+        forms, values = known.first(len(known))
+        self._process, self._features, self._parameters = process, features, parameters
+        self._space = known.space
+        self._points: Points = features(forms)
+        self._targets = warped(values)
+        self._noise = np.zeros(len(values))
+        self._rejected = features(known.rejected) if known.rejected else None
+
+    @cached_property
+    def _posterior(self) -> Posterior:
+        return self._process.posterior(self._parameters, self._points, self._targets, self._noise)
+
+    def believe(self, architecture: Architecture) -> None:
+        """Takes an architecture in as if it had ended as expected."""
+        point = self._features([self._space.canonical(architecture)])
+        expected = self._posterior.mean(point)
+        self._points = [np.vstack(pair) for pair in zip(self._points, point, strict=True)]
+        self._targets = np.append(self._targets, expected)
+        self._noise = np.append(self._noise, 0.0)
+        vars(self).pop("_posterior", None)
+
+    def improvement(self, points: Points) -> Floats:
+        """The logarithm of the expected improvement over the best, where limits allow it."""
+        mean, deviation = self._posterior.predict(points)
+        best = float(self._targets.max())
+        return log_improvement((mean - best) / deviation) + np.log(deviation) + self._fits(points)
+
+    def sampler(self, rng: Random) -> Any:
+        """Returns a function that draws the values of points from the process."""
+        draws = np.random.default_rng(rng.getrandbits(64))
+
+        def sample(points: Points) -> Floats:
+            mean, deviation = self._posterior.predict(points)
+            # Beyond those with some hope the sample is not worth its cubic price.
+            hopeful = np.argsort(-(mean + 3 * deviation))[:_SAMPLED]
+            chosen = [part[hopeful] for part in points]
+            covariance = self._posterior.covariance(chosen)
+            covariance[np.diag_indices_from(covariance)] += 1e-6
+            values = np.full(len(mean), -np.inf)
+            noise = np.linalg.cholesky(covariance) @ draws.standard_normal(len(hopeful))
+            values[hopeful] = mean[hopeful] + noise + self._fits(chosen)
+            return values
+
+        return sample
+
+    def _fits(self, points: Points) -> Floats | float:
+        """The logarithm of the share of what is alike that was within the limits."""
+        if self._rejected is None:
+            return 0.0
+        kernel = self._process.likeness
+        out = kernel(self._parameters, points, self._rejected).sum(1)
+        within = kernel(self._parameters, points, self._points).sum(1)
+        share: Floats = (within + 0.1) / (within + out + 0.1)
+        return np.log(share)
+
+
+def warped(values: Floats) -> Floats:
+    """Returns targets of zero mean and unit variance that spread the best apart.
+
+    What is not finite counts as the worst.
+    """
+    finite = values[np.isfinite(values)]
+    values = np.where(np.isfinite(values), values, finite.min())
+    low, high = np.percentile(finite, [25, 75])
+    margin = _MARGIN * (high - low or finite.std() or 1.0)
+    targets = -np.log(finite.max() - values + margin)
+    centred: Floats = targets - targets.mean()
+    return centred / (centred.std() or 1.0)
+
+
+def log_improvement(z: Floats) -> Floats:
+    """Returns ``log(phi(z) + z Phi(z))``, also where that is too small for a float (eq. 9)."""
+    density = -0.5 * z * z - 0.5 * math.log(2 * math.pi)
+    near = np.maximum(z, -1.0)
+    direct = np.log(
+        np.exp(-0.5 * near * near) / math.sqrt(2 * math.pi) + near * np.exp(log_ndtr(near))
+    )
+    far = np.minimum(z, -1.0)
+    ratio = np.exp(log_ndtr(far) + np.log(-far) + 0.5 * far * far + 0.5 * math.log(2 * math.pi))
+    # For z below -1e4 or so 1 - ratio is lost in rounding; its limit is 1 / z^2.
+    tail = np.where(far < -1e3, far**-2.0, np.maximum(1 - ratio, 1e-300))
+    return np.where(z > -1, direct, density + np.log(tail))
+
+
+def _milestone(n: int) -> int:
+    """The number of trials that the parameters were fitted at last: a tenth of them may be new."""
+    step: int = 2 ** max(0, math.floor(math.log2(max(n, 1) / 10)))
+    return n - n % step
+
+
+def _spread(values: Floats) -> list[int]:
+    """The places of at most ``_FITTED_ON`` values: a third of them the best, the rest in order."""
+    if len(values) <= _FITTED_ON:
+        return list(range(len(values)))
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf, neginf=-np.inf), kind="stable")
+    top = _FITTED_ON // 3
+    rest = order[top:][np.linspace(0, len(order) - top - 1, _FITTED_ON - top).astype(int)]
+    return sorted({*order[:top].tolist(), *rest.tolist()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -28,9 +29,9 @@ _MARGIN = 0.1
 _FITTED_ON = 300
 """The most trials that the kernel's parameters are fitted on."""
 
-_CANDIDATES = 1_000
+_CANDIDATES = 400
 _PARENTS = 20
-_CLIMBERS = 5
+_CLIMBERS = 3
 _CLIMBS = 10
 
 _SAMPLED = 1_000
@@ -130,19 +131,22 @@ class BayesianOptimization(Strategy):
                 return None
             points = [part[free] for part in self._pool_points]
             return self._pool[free[int(np.argmax(score(points)))]]
-        candidates = self._candidates(batch, self._known.best(_PARENTS), rng)
+        scored: dict[Architecture, float] = {}
+        fresh = self._candidates(batch, self._known.best(_PARENTS), rng)
+        climbed: set[Architecture] = set()
         for _ in range(_CLIMBS):
-            values = score(self._points(candidates))
-            order = np.argsort(-values)[:_CLIMBERS]
-            climbers = [candidates[i] for i in order]
+            before = max(scored.values(), default=-math.inf)
+            scored |= zip(fresh, score(self._points(fresh)).tolist(), strict=True)
+            left = (a for a in scored if a not in climbed)
+            climbers = heapq.nlargest(_CLIMBERS, left, key=scored.__getitem__)
+            if not climbers or max(scored.values()) <= before or self.acquisition == "ts":
+                break  # One sample of the process is one sample: it is not drawn on elsewhere.
+            climbed.update(climbers)
             around = {a: None for c in climbers for a in self.space.neighbours(c, rng)}
-            fresh = [a for a in around if batch.new(self.space.canonical(a))]
-            if not fresh or self.acquisition == "ts":
+            fresh = [a for a in around if a not in scored and batch.new(self.space.canonical(a))]
+            if not fresh:
                 break
-            if score(self._points(fresh)).max() <= values.max():
-                break
-            candidates = climbers + fresh
-        return candidates[int(np.argmax(score(self._points(candidates))))] if candidates else None
+        return max(scored, key=scored.__getitem__) if scored else None
 
     def _candidates(
         self, batch: Batch, parents: Sequence[Architecture], rng: Random

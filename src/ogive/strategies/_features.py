@@ -8,14 +8,22 @@ from random import Random
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ogive.space import Architecture, Decision, Graph, SearchSpace
-from ogive.strategies._gp import Floats, Term
+from ogive.space import Architecture, Decision, Encoding, Graph, SearchSpace
+from ogive.strategies._gp import Additive, Floats, Product, Term
 
 __all__ = ["Features", "SideInformation"]
 
 SideInformation = Callable[[Architecture], Sequence[float]]
 """Numbers that are known of an architecture before any trial: zero-cost proxies, for example."""
+
+Groups = NDArray[np.intp]
+
+_ONE_HOT = ("categorical", "subset")
+
+_CENTRES = np.linspace(0, 1, 5)
+_WIDTH = 0.2
 
 _ROUNDS = 2
 _BUCKETS = 64
@@ -25,12 +33,15 @@ _SCALED_ON = 256
 
 
 class Features:
-    """Turns architectures into points of up to four terms of a kernel.
+    """Turns architectures into points of up to five terms of a kernel.
 
-    *Decisions*: the product kernel with a weight each. Two values of a category are alike or not
+    *Decisions*: a product kernel with a weight each. Two values of a category are alike or not
     (Hamming); numbers are as near as their places in the range; of subsets the share of members
     that differ counts. A decision that is active in one architecture only counts as different, one
     that is inactive in both as the same.
+
+    *Each decision alone*: an additive kernel, a function of each decision added up. In a space of
+    many decisions no two architectures are alike in all of them, and this is what is learned first.
 
     *Counts*: where several decisions have the same domain (the operations of a cell's edges, the
     kernels of all stages), how often each option was taken, wherever that was. Little of a space
@@ -51,15 +62,21 @@ class Features:
         self._space, self._side = space, side
         self._scale, self._shift, self._masks, groups = _own(space)
         self._totals, alike = _alike(space)
-        blocks = [(groups, 2.0), (alike, 3.0)]
+        self._numbers = [i for i, c in enumerate(space.columns) if c.kind not in _ONE_HOT]
+        blocks: list[tuple[type[Term], Groups, float]] = [
+            (Product, groups, 2.0),
+            (Additive, self._alone(groups), 1.0),
+        ]
+        if len(alike):
+            blocks.append((Product, alike, 3.0))
         if space.graph is not None:
-            blocks.append((np.zeros(_BUCKETS, dtype=np.intp), 3.0))
+            blocks.append((Product, np.zeros(_BUCKETS, dtype=np.intp), 3.0))
         if side is not None:
             drawn = self._sides([space.sample(Random(i)) for i in range(_SCALED_ON)])
             self._middle, self._spread = drawn.mean(0), drawn.std(0) + 1e-12
-            blocks.append((np.arange(drawn.shape[1]), 0.3))
+            blocks.append((Product, np.arange(drawn.shape[1]), 0.3))
         self.terms = tuple(
-            Term(groups, weight / (1 + groups.max())) for groups, weight in blocks if len(groups)
+            kind(groups, weight / (1 + int(groups.max()))) for kind, groups, weight in blocks
         )
 
     def __call__(self, architectures: Sequence[Architecture]) -> list[Floats]:
@@ -67,7 +84,7 @@ class Features:
         encoding = self._space.encode(architectures)
         own = encoding.values * self._scale - self._shift * encoding.mask
         active = encoding.mask[:, self._masks[0]] * self._masks[1]
-        points = [np.hstack([own, active])]
+        points = [np.hstack([own, active]), self._bumps(encoding)]
         if self._totals.shape[1]:
             points.append(np.hstack([encoding.values, encoding.mask]) @ self._totals)
         if self._space.graph is not None:
@@ -76,12 +93,25 @@ class Features:
             points.append((self._sides(architectures) - self._middle) / self._spread)
         return points
 
+    def _alone(self, groups: Groups) -> Groups:
+        columns = groups[: len(self._space.columns)]
+        one_hot = np.delete(columns, self._numbers)
+        return np.concatenate([one_hot, np.repeat(columns[self._numbers], len(_CENTRES))])
+
+    def _bumps(self, encoding: Encoding) -> Floats:
+        """One-hot for categories, and for numbers how near they are to a few places."""
+        numbers = encoding.values[:, self._numbers, None]
+        near = 0.84 * np.exp(-0.5 * ((numbers - _CENTRES) / _WIDTH) ** 2)  # of length about 1
+        near *= encoding.mask[:, self._numbers, None]
+        one_hot = np.delete(encoding.values, self._numbers, axis=1)
+        return np.hstack([one_hot, near.reshape(len(near), -1)])
+
     def _sides(self, architectures: Iterable[Architecture]) -> Floats:
         assert self._side is not None
         return np.array([self._side(a) for a in architectures], dtype=np.float64)
 
 
-def _own(space: SearchSpace) -> tuple[Floats, Floats, tuple[list[int], Floats], Floats]:
+def _own(space: SearchSpace) -> tuple[Floats, Floats, tuple[list[int], Floats], Groups]:
     """Returns how an encoding becomes the first term: scale, shift, masks and groups."""
     place = {decision.path: i for i, decision in enumerate(space.decisions)}
     paths = [column.path for column in space.columns]
@@ -89,19 +119,20 @@ def _own(space: SearchSpace) -> tuple[Floats, Floats, tuple[list[int], Floats], 
     scale = np.empty(len(paths))
     shift = np.zeros(len(paths))
     for i, column in enumerate(space.columns):
-        one_hot = column.kind in ("categorical", "subset")
-        # Two different categories are at distance 1, as are two disjoint halves of a subset.
-        scale[i] = (0.5 if column.kind == "categorical" else 1 / width[column.path]) ** 0.5
-        shift[i] = 0.0 if one_hot else 0.5
+        # Two different categories are at a squared distance of 1, as are two disjoint halves of
+        # a subset and, on average, two numbers.
+        squares = {"categorical": 0.5, "subset": 1 / width[column.path]}
+        scale[i] = squares.get(column.kind, 6.0) ** 0.5
+        shift[i] = 0.0 if column.kind in _ONE_HOT else 0.5 * scale[i]
     conditional = [d for d in space.decisions if () not in d.conditions]
     masks = [paths.index(decision.path) for decision in conditional]
-    # To be asked or not is a distance of 1, together with what the value itself adds.
-    weights = np.array([0.5 if d.kind == "categorical" else 0.75 for d in conditional]) ** 0.5
+    # To be asked or not is a distance of 1, too, together with what the value itself adds.
+    weights = np.full(len(conditional), 0.5**0.5)
     groups = [place[path] for path in paths] + [place[d.path] for d in conditional]
     return scale, shift, (masks, weights), np.array(groups, dtype=np.intp)
 
 
-def _alike(space: SearchSpace) -> tuple[Floats, Floats]:
+def _alike(space: SearchSpace) -> tuple[Floats, Groups]:
     """Returns the matrix that turns an encoding and its mask into counts, and their groups."""
     families: dict[Hashable, list[Decision]] = {}
     for decision in space.decisions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,15 +13,12 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
-__all__ = ["Floats", "GaussianProcess", "Points", "Posterior", "Term"]
+__all__ = ["Additive", "Floats", "GaussianProcess", "Points", "Posterior", "Product", "Term"]
 
 Floats = NDArray[np.float64]
 
 Points = Sequence[Floats]
 """The same points for each term of a kernel: arrays of shape ``(points, columns of the term)``."""
-
-_SHRINKAGE = 1.0
-"""Standard deviation of the logarithm of a weight around the mean of its term."""
 
 _NOISE = 0.02
 """Expected variance of the noise, as a share of that of the targets."""
@@ -31,27 +29,30 @@ _ITERATIONS = 40
 
 
 @dataclass(frozen=True)
-class Term:
-    """One summand of a kernel: ``amplitude * exp(-sum_g weight_g * |x_g - y_g|^2)``.
+class Term(ABC):
+    """One summand of a kernel, with a weight for each group of columns.
 
     Attributes:
-        groups: For each column the group that it belongs to, from 0; a group has one weight.
+        groups: For each column the group that it belongs to, from 0.
         weight: What weights are expected to be about.
     """
 
     groups: NDArray[np.intp]
     weight: float
 
-    @cached_property
-    def size(self) -> int:
-        """How many parameters it has: the logarithms of the weights and of the amplitude."""
-        return int(self.groups.max()) + 2
+    def start(self) -> Floats:
+        """Returns the parameters to begin with: the weights' logarithms, and what is added."""
+        return np.full(int(self.groups.max()) + 1, math.log(self.weight))
 
+    @abstractmethod
     def __call__(self, parameters: Floats, a: Floats, b: Floats) -> Floats:
         """Returns the kernel's values, ``(len(a), len(b))``."""
-        scale = np.exp(0.5 * parameters[self.groups])
-        return np.exp(parameters[-1] - _squared_distances(a * scale, b * scale))  # type: ignore[no-any-return]
 
+    @abstractmethod
+    def diagonal(self, parameters: Floats, x: Floats) -> Floats:
+        """Returns the kernel's value for each point and itself."""
+
+    @abstractmethod
     def gradient(self, parameters: Floats, x: Floats, values: Floats, outer: Floats) -> Floats:
         """Returns what ``sum(outer * kernel)`` changes by with the parameters.
 
@@ -61,23 +62,59 @@ class Term:
             values: The kernel's values for them, ``(n, n)``.
             outer: Symmetric, ``(n, n)``.
         """
-        product = outer * values
-        # sum_ij p_ij (x_i - x_j)^2 = 2 (sum_i x_i^2 p_i. - x' p x), for every column at once.
-        columns = 2 * (product.sum(1) @ (x * x) - np.einsum("ij,ij->j", x, product @ x))
-        weights = np.bincount(self.groups, columns, self.size - 1)
-        return np.append(-np.exp(parameters[:-1]) * weights, product.sum())
 
     def prior(self, parameters: Floats) -> tuple[float, Floats]:
         """Returns the negative logarithm of the prior, but for a constant, and its gradient.
 
         Weights are drawn towards their mean: with few data they are all but tied, and the more
-        there are, the freer.
+        there are, the freer. The tails are those of Student's t with two degrees of freedom, for
+        the few decisions that matter much more than others.
         """
-        weights, amplitude = parameters[:-1], float(parameters[-1])
-        mean = float(weights.mean())
-        off, away = (weights - mean) / _SHRINKAGE**2, mean - math.log(self.weight)
-        value = 0.5 * float(off @ (weights - mean)) + 0.5 * away**2 + 0.5 * amplitude**2
-        return value, np.append(off + away / len(weights), amplitude)
+        mean = float(parameters.mean())
+        off, away = parameters - mean, mean - math.log(self.weight)
+        value = 1.5 * float(np.log1p(off**2 / 2).sum()) + 0.5 * away**2
+        pull = 1.5 * off / (1 + off**2 / 2)
+        return value, pull - pull.mean() + away / len(parameters)
+
+
+class Product(Term):
+    """``amplitude * exp(-sum_g weight_g * |x_g - y_g|^2)``: alike are those alike in everything."""
+
+    def start(self) -> Floats:
+        return np.append(super().start(), 0.0)
+
+    def __call__(self, parameters: Floats, a: Floats, b: Floats) -> Floats:
+        scale = np.exp(0.5 * parameters[self.groups])
+        return np.exp(parameters[-1] - _squared_distances(a * scale, b * scale))  # type: ignore[no-any-return]
+
+    def diagonal(self, parameters: Floats, x: Floats) -> Floats:
+        return np.full(len(x), math.exp(parameters[-1]))
+
+    def gradient(self, parameters: Floats, x: Floats, values: Floats, outer: Floats) -> Floats:
+        product = outer * values
+        # sum_ij p_ij (x_i - x_j)^2 = 2 (sum_i x_i^2 p_i. - x' p x), for every column at once.
+        columns = 2 * (product.sum(1) @ (x * x) - np.einsum("ij,ij->j", x, product @ x))
+        weights = np.bincount(self.groups, columns, len(parameters) - 1)
+        return np.append(-np.exp(parameters[:-1]) * weights, product.sum())
+
+    def prior(self, parameters: Floats) -> tuple[float, Floats]:
+        value, gradient = super().prior(parameters[:-1])
+        amplitude = float(parameters[-1])
+        return value + 0.5 * amplitude**2, np.append(gradient, amplitude)
+
+
+class Additive(Term):
+    """``sum_g weight_g * x_g . y_g``: a function of each group, added up (Duvenaud et al. 2011)."""
+
+    def __call__(self, parameters: Floats, a: Floats, b: Floats) -> Floats:
+        return (a * np.exp(parameters[self.groups])) @ b.T
+
+    def diagonal(self, parameters: Floats, x: Floats) -> Floats:
+        return (x * x) @ np.exp(parameters[self.groups])
+
+    def gradient(self, parameters: Floats, x: Floats, values: Floats, outer: Floats) -> Floats:
+        columns = np.einsum("ij,ij->j", x, outer @ x)
+        return np.exp(parameters) * np.bincount(self.groups, columns, len(parameters))
 
 
 class GaussianProcess:
@@ -88,14 +125,11 @@ class GaussianProcess:
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self._terms = tuple(terms)
-        self._ends = np.cumsum([term.size for term in terms])
+        self._ends = np.cumsum([len(term.start()) for term in terms])
 
     def fit(self, points: Points, targets: Floats) -> Floats:
         """Returns the parameters that are the most probable a posteriori (eq. 5.8 with a prior)."""
-        start = np.concatenate(
-            [np.append(np.full(t.size - 1, math.log(t.weight)), 0.0) for t in self._terms]
-            + [np.array([math.log(_NOISE)])]
-        )
+        start = np.concatenate([term.start() for term in self._terms] + [[math.log(_NOISE)]])
         found = minimize(
             self._loss,
             start,
@@ -112,24 +146,28 @@ class GaussianProcess:
         self, parameters: Floats, points: Points, targets: Floats, noise: Floats | float = 0.0
     ) -> Posterior:
         """Returns the process after these targets; ``noise`` adds to the variance of each."""
-        matrix = self._kernel(parameters, points, points)
+        matrix = self.kernel(parameters, points, points)
         matrix[np.diag_indices_from(matrix)] += np.exp(parameters[-1]) + _JITTER + noise
         return Posterior(self, parameters, points, targets, np.linalg.cholesky(matrix))
 
     def likeness(self, parameters: Floats, a: Points, b: Points) -> Floats:
         """Returns the correlation of each two points, in [0, 1], ``(len(a), len(b))``."""
-        return self._kernel(parameters, a, b) / self._variance(parameters)
+        lengths = [np.sqrt(self.diagonal(parameters, x)) for x in (a, b)]
+        return self.kernel(parameters, a, b) / np.outer(*lengths)
 
     def _split(self, parameters: Floats) -> list[Floats]:
         return np.split(parameters[:-1], self._ends[:-1])
 
-    def _kernel(self, parameters: Floats, a: Points, b: Points) -> Floats:
+    def kernel(self, parameters: Floats, a: Points, b: Points) -> Floats:
         parts = zip(self._terms, self._split(parameters), a, b, strict=True)
         total: Floats = sum(term(own, x, y) for term, own, x, y in parts)  # type: ignore[assignment]
         return total
 
-    def _variance(self, parameters: Floats) -> float:
-        return float(sum(np.exp(own[-1]) for own in self._split(parameters)))
+    def diagonal(self, parameters: Floats, x: Points) -> Floats:
+        """Returns the variance of each point before any data."""
+        parts = zip(self._terms, self._split(parameters), x, strict=True)
+        total: Floats = sum(term.diagonal(own, own_x) for term, own, own_x in parts)  # type: ignore[assignment]
+        return total
 
     def _loss(self, parameters: Floats, points: Points, targets: Floats) -> tuple[float, Floats]:
         """The negative logarithm of the posterior of the parameters, and its gradient."""
@@ -174,16 +212,17 @@ class Posterior:
         """Returns mean and standard deviation, without the noise, at each point (eq. 2.25, 2.26)."""
         across = self._across(points)
         solved = solve_triangular(self.factor, across.T, lower=True)
-        left = self.process._variance(self.parameters) - np.einsum("ij,ij->j", solved, solved)
+        left = self.process.diagonal(self.parameters, points)
+        left -= np.einsum("ij,ij->j", solved, solved)
         return across @ self._weights, np.sqrt(np.maximum(left, 1e-12))
 
     def covariance(self, points: Points) -> Floats:
         """Returns the covariance between points, ``(n, n)`` (eq. 2.24)."""
         solved = solve_triangular(self.factor, self._across(points).T, lower=True)
-        return self.process._kernel(self.parameters, points, points) - solved.T @ solved
+        return self.process.kernel(self.parameters, points, points) - solved.T @ solved
 
     def _across(self, points: Points) -> Floats:
-        return self.process._kernel(self.parameters, points, self.points)
+        return self.process.kernel(self.parameters, points, self.points)
 
 
 def _squared_distances(a: Floats, b: Floats) -> Floats:

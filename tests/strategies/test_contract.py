@@ -6,7 +6,14 @@ import pytest
 
 from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import ASHA, STRATEGIES, RandomSearch, RegularizedEvolution, by_name
+from ogive.strategies import (
+    ASHA,
+    STRATEGIES,
+    GridSearch,
+    RandomSearch,
+    RegularizedEvolution,
+    by_name,
+)
 from ogive.testing import StrategyContract, ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
 
@@ -16,6 +23,13 @@ SPACE = synthetic(2).space
 class TestRandom(StrategyContract):
     def make(self, space):
         return RandomSearch(space)
+
+
+class TestGrid(StrategyContract):
+    drawn = False
+
+    def make(self, space):
+        return GridSearch(space)
 
 
 class TestEvolution(StrategyContract):
@@ -34,7 +48,7 @@ class TestASHAOverRandom(StrategyContract):
 
 
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestEvolution, TestASHA}
+    tested = {TestRandom, TestGrid, TestEvolution, TestASHA}
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 
@@ -70,6 +84,7 @@ def test_settings_hold_those_of_the_proposer():
     [
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
+        ("grid", {"points": 1}, "points=1"),
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),

@@ -10,11 +10,13 @@ from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._grid import GridSearch
 from ogive.strategies._random import RandomSearch
 
 __all__ = [
     "ASHA",
     "STRATEGIES",
+    "GridSearch",
     "RandomSearch",
     "RegularizedEvolution",
     "Strategy",
@@ -23,6 +25,7 @@ __all__ = [
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
+    "grid": GridSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
 }

@@ -56,10 +56,7 @@ class Batch:
         self._tried = tried
         self._n = n
         self._found: dict[Architecture, Architecture] = {}
-        for architecture in start_from:
-            if not self.wanting:
-                return
-            self.offer(architecture)
+        self.fill(start_from)
 
     @property
     def wanting(self) -> bool:
@@ -73,6 +70,13 @@ class Batch:
             return False
         self._found[form] = architecture
         return True
+
+    def fill(self, architectures: Iterable[Architecture]) -> None:
+        """Takes the new ones among these, in order, while there is room."""
+        for architecture in architectures:
+            if not self.wanting:
+                return
+            self.offer(architecture)
 
     def sample(self, rng: Random) -> bool:
         """Takes a new architecture from anywhere in the space; False if there is none left."""

@@ -10,6 +10,7 @@ from ogive.strategies import (
     ASHA,
     STRATEGIES,
     GridSearch,
+    LocalSearch,
     RandomSearch,
     RegularizedEvolution,
     by_name,
@@ -32,6 +33,11 @@ class TestGrid(StrategyContract):
         return GridSearch(space)
 
 
+class TestLocal(StrategyContract):
+    def make(self, space):
+        return LocalSearch(space)
+
+
 class TestEvolution(StrategyContract):
     def make(self, space):
         return RegularizedEvolution(space, population=20, sample=5)
@@ -48,7 +54,7 @@ class TestASHAOverRandom(StrategyContract):
 
 
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestGrid, TestEvolution, TestASHA}
+    tested = {TestRandom, TestGrid, TestLocal, TestEvolution, TestASHA}
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 
@@ -85,6 +91,7 @@ def test_settings_hold_those_of_the_proposer():
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
         ("grid", {"points": 1}, "points=1"),
+        ("local", {"starts": 0}, "starts=0"),
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),

@@ -11,12 +11,14 @@ from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
+from ogive.strategies._local import LocalSearch
 from ogive.strategies._random import RandomSearch
 
 __all__ = [
     "ASHA",
     "STRATEGIES",
     "GridSearch",
+    "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
     "Strategy",
@@ -26,6 +28,7 @@ __all__ = [
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "grid": GridSearch,
+    "local": LocalSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
 }

@@ -8,6 +8,7 @@ from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import (
     ASHA,
+    NSGA2,
     STRATEGIES,
     GridSearch,
     LocalSearch,
@@ -43,6 +44,11 @@ class TestEvolution(StrategyContract):
         return RegularizedEvolution(space, population=20, sample=5)
 
 
+class TestNSGA2(StrategyContract):
+    def make(self, space):
+        return NSGA2(space)
+
+
 class TestASHA(StrategyContract):
     def make(self, space):
         return ASHA(space)
@@ -54,7 +60,7 @@ class TestASHAOverRandom(StrategyContract):
 
 
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestGrid, TestLocal, TestEvolution, TestASHA}
+    tested = {TestRandom, TestGrid, TestLocal, TestEvolution, TestNSGA2, TestASHA}
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 
@@ -94,6 +100,7 @@ def test_settings_hold_those_of_the_proposer():
         ("local", {"starts": 0}, "starts=0"),
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
+        ("nsga2", {"population": 1}, "population=1"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
         ("asha", {"eta": 1}, "eta=1"),
         ("asha", {"eta": 2.5}, r"eta=2\.5"),

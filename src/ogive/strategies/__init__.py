@@ -12,10 +12,12 @@ from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._local import LocalSearch
+from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._random import RandomSearch
 
 __all__ = [
     "ASHA",
+    "NSGA2",
     "STRATEGIES",
     "GridSearch",
     "LocalSearch",
@@ -30,6 +32,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "grid": GridSearch,
     "local": LocalSearch,
     "evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
     "asha": ASHA,
 }
 

@@ -10,11 +10,17 @@ from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._grid import GridSearch
+from ogive.strategies._local import LocalSearch
+from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._random import RandomSearch
 
 __all__ = [
     "ASHA",
+    "NSGA2",
     "STRATEGIES",
+    "GridSearch",
+    "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
     "Strategy",
@@ -23,7 +29,10 @@ __all__ = [
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
+    "grid": GridSearch,
+    "local": LocalSearch,
     "evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
     "asha": ASHA,
 }
 

@@ -189,7 +189,7 @@ def _protocol(
             f"A protocol must be a known one, but got {name!r}.{did_you_mean(name, _PROTOCOLS)}"
         )
     told = signal or table.defaults["quick" if name == "time" else "signal"]
-    shown = report or table.defaults["report"]
+    shown = report or table.report_of(told)
     table.column(shown)
     if name == "objectives":
         cost = cost or table.defaults["cost"]
@@ -322,4 +322,6 @@ def _submitted(
 
 
 def _play(stage: _Stage, make: Contender, seed: int) -> Trace:
+    # Some spaces list all canonical forms with the first one: no proposal is to pay for that.
+    stage.table.space.canonical(stage.table.architectures[0])
     return run(stage.table, stage.protocol, make(stage.table.space), seed)

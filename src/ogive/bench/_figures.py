@@ -66,14 +66,14 @@ class Curves:
 
     def after(self, spent: float) -> dict[str, float]:
         """Returns means, standard errors and the deviation at the last point up to ``spent``."""
-        place = int(np.searchsorted(self.at, spent * (1 + 1e-9), side="right")) - 1
+        place = max(0, int(np.searchsorted(self.at, spent * (1 + 1e-9), side="right")) - 1)
         signal, report = self.signal[:, place], self.report[:, place]
         return {
             "signal_mean": float(signal.mean()),
-            "signal_se": standard_error(signal),
+            "signal_se": float(standard_error(signal)),
             "report_mean": float(report.mean()),
-            "report_se": standard_error(report),
-            "report_sd": standard_error(report) * math.sqrt(len(report)),
+            "report_se": float(standard_error(report)),
+            "report_sd": float(standard_error(report)) * math.sqrt(len(report)),
         }
 
     def until(self, value: float) -> float:

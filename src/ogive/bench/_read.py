@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from ogive.bench._table import Column, Rung, Signal, Table
 from ogive.errors import TaskError
 from ogive.space import Architecture, PoolSpace
-from ogive.spaces import nasbench101_space, nasbench201_space
 from ogive.spaces import _nasbench101 as nb101
 from ogive.spaces import _nasbench201_cells as nb201
+from ogive.spaces import nasbench101_space, nasbench201_space
 
 __all__ = ["read"]
+
+_TEST10 = "c10_test_acc_200_avg"
 
 _Arrays = Mapping[str, NDArray[Any]]
 
@@ -51,8 +53,9 @@ def read(path: str | Path) -> Table:
 
 def _load(path: Path) -> _Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # A file of ours, since numpy leaves one that it cannot read open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except FileNotFoundError:
         raise TaskError(
             f"A benchmark table is a file of yours, but {path} does not exist. {_WHERE}"
@@ -83,10 +86,10 @@ def _nasbench201(path: Path, arrays: _Arrays) -> Table:
         signals=signals,
         defaults={
             "signal": "c10valid_val_acc_200_avg",
-            "report": "c10_test_acc_200_avg",
             "quick": "c10valid_val_acc_12",
             "cost": "hwnas_c10_edgegpu_latency",
         },
+        reports={"c10_": _TEST10, "c10valid_": _TEST10, "c100_": "c100_test_acc_200_avg"},
     )
 
 
@@ -101,7 +104,7 @@ def _signals201(columns: Mapping[str, Column]) -> dict[str, Signal]:
 
     A training takes its epochs and one evaluation, as the paper's own code adds them up.
     """
-    signals = {}
+    signals: dict[str, Signal] = {}
     for data in ("c10valid", "c10", "c100"):
         if f"{data}_train_sec_per_epoch" not in columns:
             continue
@@ -130,10 +133,10 @@ def _nasbench101(path: Path, arrays: _Arrays) -> Table:
         signals=_signals101(columns),
         defaults={
             "signal": "val_acc_108",
-            "report": "val_acc_108",
             "quick": "val_acc_12",
             "cost": "params",
         },
+        reports={"val_acc": "val_acc_108"},
     )
 
 

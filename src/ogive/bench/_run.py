@@ -12,7 +12,7 @@ from ogive.bench._table import Rung, Signal, Table
 from ogive.strategies import Strategy
 from ogive.trial import Trial
 
-__all__ = ["ProtocolName", "Protocol", "Trace", "run"]
+__all__ = ["Protocol", "ProtocolName", "Trace", "run"]
 
 ProtocolName = Literal["queries", "time", "objectives"]
 

@@ -80,8 +80,9 @@ class Table:
         architectures: Of the rows, in order.
         columns: Numbers by name, a row an architecture; accuracies as the file has them.
         signals: Of some columns, what is known of them after fewer epochs, and what they took.
-        defaults: Names of columns by what they are for: ``signal``, ``report``, ``quick`` (the
-            signal of a short training) and ``cost``.
+        defaults: Names of columns by what they are for: ``signal``, ``quick`` (the signal of a
+            short training) and ``cost``.
+        reports: What is reported beside a signal, by what the signal's name begins with.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Table:
     columns: Mapping[str, Column] = field(repr=False)
     signals: Mapping[str, Signal] = field(repr=False)
     defaults: Mapping[str, str]
+    reports: Mapping[str, str]
 
     def __len__(self) -> int:
         return len(self.architectures)
@@ -146,6 +148,11 @@ class Table:
         if name in self.signals:
             return self.signals[name]
         return Signal((Rung(1.0, name, np.ones(len(column))),))
+
+    def report_of(self, signal: str) -> str:
+        """Returns the column that is reported beside a signal: of the same data, if there is."""
+        begun = (report for data, report in self.reports.items() if signal.startswith(data))
+        return next(begun, next(iter(self.reports.values())))
 
     def __call__(self, architecture: Mapping[str, Any], run: _Asked) -> dict[str, float]:
         """Looks an architecture up, as an estimator does.

@@ -25,6 +25,7 @@ __all__ = [
     "RegularizedEvolution",
     "Strategy",
     "by_name",
+    "first_setting",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -48,11 +49,7 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     Raises:
         SettingError: If there is no strategy of that name, or it has no such setting.
     """
-    if name not in STRATEGIES:
-        raise SettingError(
-            f"A strategy must be a known one, but got {name!r}.{did_you_mean(name, STRATEGIES)}"
-        )
-    kind: Any = STRATEGIES[name]
+    kind: Any = _kind(name)
     known = inspect.signature(kind).parameters.keys() - {"space"}
     for setting in settings.keys() - known:
         raise SettingError(
@@ -63,3 +60,20 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
         settings["proposer"] = by_name(settings["proposer"], space)
     strategy: Strategy = kind(space, **settings)
     return strategy
+
+
+def first_setting(name: str) -> str:
+    """Returns the setting that is meant where a value stands alone, as in ``optuna:TPESampler``.
+
+    Raises:
+        SettingError: If there is no strategy of that name.
+    """
+    return next(n for n in inspect.signature(_kind(name)).parameters if n != "space")
+
+
+def _kind(name: str) -> type[Strategy]:
+    if name not in STRATEGIES:
+        raise SettingError(
+            f"A strategy must be a known one, but got {name!r}.{did_you_mean(name, STRATEGIES)}"
+        )
+    return STRATEGIES[name]

@@ -115,7 +115,7 @@ class BayesianOptimization(Strategy):
 
     def _offer_promising(self, batch: Batch, rng: Random) -> None:
         model = _Model(self._process, self._features, self._known, self._parameters)
-        for architecture in [*self._known.running, *batch.found]:
+        for architecture in [*self._known.running, *batch.forms]:
             model.believe(architecture)
         while batch.wanting:
             best = self._most_promising(model, batch, rng)
@@ -126,11 +126,11 @@ class BayesianOptimization(Strategy):
     def _most_promising(self, model: _Model, batch: Batch, rng: Random) -> Architecture | None:
         score = model.improvement if self.acquisition == "ei" else model.sampler(rng)
         if self._small:
-            free = [i for i, form in enumerate(self._pool) if batch.new(form)]
-            if not free:
-                return None
-            points = [part[free] for part in self._pool_points]
-            return self._pool[free[int(np.argmax(score(points)))]]
+            values = score(self._pool_points)
+            tried = (self._places.get(form) for form in [*self._tried, *batch.forms])
+            values[[place for place in tried if place is not None]] = -np.inf
+            best = int(np.argmax(values))
+            return self._pool[best] if np.isfinite(values[best]) else None
         scored: dict[Architecture, float] = {}
         fresh = self._candidates(batch, self._known.best(_PARENTS), rng)
         climbed: set[Architecture] = set()
@@ -184,6 +184,10 @@ class BayesianOptimization(Strategy):
     @cached_property
     def _pool(self) -> list[Architecture]:
         return list({self.space.canonical(a): None for a in self.space.enumerate()})
+
+    @cached_property
+    def _places(self) -> dict[Architecture, int]:
+        return {form: i for i, form in enumerate(self._pool)}
 
     @cached_property
     def _pool_points(self) -> list[Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from ogive.space import Architecture, SearchSpace
@@ -40,6 +40,10 @@ class Tried:
     def __contains__(self, form: Architecture) -> bool:
         return form in self._forms
 
+    def __iter__(self) -> Iterator[Architecture]:
+        """The canonical forms of what was told, in no order."""
+        return iter(self._forms)
+
     def rest(self) -> dict[Architecture, Architecture]:
         """What is left of a small space, by canonical form, in the space's order.
 
@@ -70,9 +74,9 @@ class Batch:
         return len(self._found)
 
     @property
-    def found(self) -> list[Architecture]:
-        """What was taken so far."""
-        return list(self._found.values())
+    def forms(self) -> list[Architecture]:
+        """The canonical forms of what was taken so far."""
+        return list(self._found)
 
     def new(self, form: Architecture) -> bool:
         """Whether a canonical form was neither tried nor taken."""

@@ -10,6 +10,7 @@ from ogive.strategies import (
     ASHA,
     NSGA2,
     STRATEGIES,
+    BayesianOptimization,
     GridSearch,
     LocalSearch,
     RandomSearch,
@@ -59,8 +60,30 @@ class TestASHAOverRandom(StrategyContract):
         return ASHA(space, proposer=RandomSearch(space), eta=2, min_fidelity=0.25)
 
 
+class TestBayesian(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return BayesianOptimization(space)
+
+
+class TestThompson(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return BayesianOptimization(space, acquisition="ts")
+
+
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestGrid, TestLocal, TestEvolution, TestNSGA2, TestASHA}
+    tested = {
+        TestRandom,
+        TestGrid,
+        TestLocal,
+        TestEvolution,
+        TestNSGA2,
+        TestASHA,
+        TestBayesian,
+    }
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 
@@ -101,6 +124,8 @@ def test_settings_hold_those_of_the_proposer():
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
         ("nsga2", {"population": 1}, "population=1"),
+        ("bo", {"initial": 1}, "initial=1"),
+        ("bo", {"acquisition": "pi"}, "'pi'"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
         ("asha", {"eta": 1}, "eta=1"),
         ("asha", {"eta": 2.5}, r"eta=2\.5"),

@@ -48,7 +48,7 @@ class Features:
     is needed to learn from it that more convolutions are better; the decisions' own term then
     says where.
 
-    *Graph*, where the space gives one: the histogram of Weisfeiler-Lehman labels (Shervashidze et
+    *Graph*, where it is asked for and the space gives one: the histogram of Weisfeiler-Lehman labels (Shervashidze et
     al. 2011; Ru et al. 2021, arXiv:2006.07556), hashed into buckets.
 
     *Side information*, where there is any: a weight for each number.
@@ -56,10 +56,14 @@ class Features:
     Args:
         space: Whose architectures.
         side: Side information.
+        graph: Whether the graph is a term.
     """
 
-    def __init__(self, space: SearchSpace, side: SideInformation | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, side: SideInformation | None = None, *, graph: bool = False
+    ) -> None:
         self._space, self._side = space, side
+        self._graph = space.graph if graph else None
         self._scale, self._shift, self._masks, groups = _own(space)
         self._totals, alike = _alike(space)
         self._numbers = [i for i, c in enumerate(space.columns) if c.kind not in _ONE_HOT]
@@ -69,7 +73,7 @@ class Features:
         ]
         if len(alike):
             blocks.append((Product, alike, 3.0))
-        if space.graph is not None:
+        if self._graph is not None:
             blocks.append((Product, np.zeros(_BUCKETS, dtype=np.intp), 3.0))
         if side is not None:
             drawn = self._sides([space.sample(Random(i)) for i in range(_SCALED_ON)])
@@ -87,8 +91,8 @@ class Features:
         points = [np.hstack([own, active]), self._bumps(encoding)]
         if self._totals.shape[1]:
             points.append(np.hstack([encoding.values, encoding.mask]) @ self._totals)
-        if self._space.graph is not None:
-            points.append(np.stack([_histogram(self._space.graph(a)) for a in architectures]))
+        if self._graph is not None:
+            points.append(np.stack([_histogram(self._graph(a)) for a in architectures]))
         if self._side is not None:
             points.append((self._sides(architectures) - self._middle) / self._spread)
         return points

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 __all__ = ["Additive", "Floats", "GaussianProcess", "Points", "Posterior", "Product", "Term"]
@@ -112,7 +112,7 @@ class Additive(Term):
     def diagonal(self, parameters: Floats, x: Floats) -> Floats:
         return (x * x) @ np.exp(parameters[self.groups])
 
-    def gradient(self, parameters: Floats, x: Floats, values: Floats, outer: Floats) -> Floats:
+    def gradient(self, parameters: Floats, x: Floats, values: Floats, outer: Floats) -> Floats:  # noqa: ARG002  # a linear kernel needs the points alone
         columns = np.einsum("ij,ij->j", x, outer @ x)
         return np.exp(parameters) * np.bincount(self.groups, columns, len(parameters))
 
@@ -142,18 +142,11 @@ class GaussianProcess:
         best: Floats = found.x
         return best
 
-    def posterior(
-        self, parameters: Floats, points: Points, targets: Floats, noise: Floats | float = 0.0
-    ) -> Posterior:
-        """Returns the process after these targets; ``noise`` adds to the variance of each."""
+    def posterior(self, parameters: Floats, points: Points, targets: Floats) -> Posterior:
+        """Returns the process after these targets."""
         matrix = self.kernel(parameters, points, points)
-        matrix[np.diag_indices_from(matrix)] += np.exp(parameters[-1]) + _JITTER + noise
-        return Posterior(self, parameters, points, targets, np.linalg.cholesky(matrix))
-
-    def likeness(self, parameters: Floats, a: Points, b: Points) -> Floats:
-        """Returns the correlation of each two points, in [0, 1], ``(len(a), len(b))``."""
-        lengths = [np.sqrt(self.diagonal(parameters, x)) for x in (a, b)]
-        return self.kernel(parameters, a, b) / np.outer(*lengths)
+        matrix[np.diag_indices_from(matrix)] += math.exp(parameters[-1]) + _JITTER
+        return Posterior(self, parameters, points, targets, cholesky(matrix, lower=True))
 
     def _split(self, parameters: Floats) -> list[Floats]:
         return np.split(parameters[:-1], self._ends[:-1])
@@ -204,6 +197,11 @@ class Posterior:
         weights: Floats = cho_solve((self.factor, True), self.targets)
         return weights
 
+    def after(self, points: Points, targets: Floats) -> Posterior:
+        """Returns the process after further data, with the same parameters."""
+        joined = [np.vstack(pair) for pair in zip(self.points, points, strict=True)]
+        return self.process.posterior(self.parameters, joined, np.append(self.targets, targets))
+
     def mean(self, points: Points) -> Floats:
         """Returns the expected value at each point (eq. 2.25)."""
         return self._across(points) @ self._weights
@@ -227,4 +225,5 @@ class Posterior:
 
 def _squared_distances(a: Floats, b: Floats) -> Floats:
     lengths = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None]
-    return np.maximum(lengths - 2 * (a @ b.T), 0.0)
+    squares: Floats = np.maximum(lengths - 2 * (a @ b.T), 0.0)
+    return squares

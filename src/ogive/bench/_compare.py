@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from random import Random
 from typing import Any
+
+import numpy as np
 
 from ogive import strategies as known
 from ogive.bench._figures import Curves, Goal, curves, goal, standard_error
@@ -83,8 +86,8 @@ class Comparison:
             "seeds": len(traces),
             **self._after(shown, self.protocol.budget),
             "seconds_per_proposal": sum(trace.thinking for trace in traces) / len(traces),
-            "median_until_best": shown.until(self.goal.signal),
-            "median_until_top": shown.until(self.goal.top),
+            "median_until_best": float(np.median(shown.until(self.goal.signal))),
+            "median_until_top": float(np.median(shown.until(self.goal.top))),
             "after": [{"spent": spent, **self._after(shown, spent)} for spent in self.at],
         }
 
@@ -171,7 +174,7 @@ def compare(
     for make in made.values():
         make(table.space)  # A setting that is wrong is said before the others have run for hours.
     marks = _marks(rules, at)
-    traces = _played(_Stage(table, rules), made, numbers, workers or os.cpu_count() or 1, progress)
+    traces = _played(table, rules, made, numbers, workers or os.cpu_count() or 1, progress)
     return Comparison(table, rules, numbers, traces, marks)
 
 
@@ -276,52 +279,36 @@ def _value(text: str) -> Any:
 # Running
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """What all runs share; it is sent to a worker once."""
-
-    table: Table
-    protocol: Protocol
-
-
 def _played(
-    stage: _Stage,
+    table: Table,
+    protocol: Protocol,
     made: Mapping[str, Contender],
     seeds: Sequence[int],
     workers: int,
     progress: Progress | None,
 ) -> dict[str, list[Trace]]:
-    runs = len(made) * len(seeds)
-    executor: Executor
-    if min(workers, runs) > 1:
-        executor = WorkerPool(min(workers, runs), shared=stage)
-    else:
-        executor = SerialExecutor()
+    workers = min(workers, len(made) * len(seeds))
+    executor: Executor = WorkerPool(workers, shared=table) if workers > 1 else SerialExecutor()
     try:
-        futures = {
-            name: [_submitted(executor, stage, name, make, seed, progress) for seed in seeds]
-            for name, make in made.items()
-        }
+        futures: dict[str, list[Future[Trace]]] = {name: [] for name in made}
+        for name, make in made.items():
+            for seed in seeds:
+                future = executor.submit(_play, table, protocol, make, seed)
+                if progress is not None:
+                    future.add_done_callback(partial(_told, progress, name))
+                futures[name].append(future)
         return {name: [f.result() for f in of_name] for name, of_name in futures.items()}
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _submitted(
-    executor: Executor,
-    stage: _Stage,
-    name: str,
-    make: Contender,
-    seed: int,
-    progress: Progress | None,
-) -> Future[Trace]:
-    future = executor.submit(_play, stage, make, seed)
-    if progress is not None:
-        future.add_done_callback(lambda _: progress(name))
-    return future
+def _told(progress: Progress, name: str, _: Future[Trace]) -> None:
+    progress(name)
 
 
-def _play(stage: _Stage, make: Contender, seed: int) -> Trace:
-    # Some spaces list all canonical forms with the first one: no proposal is to pay for that.
-    stage.table.space.canonical(stage.table.architectures[0])
-    return run(stage.table, stage.protocol, make(stage.table.space), seed)
+def _play(table: Table, protocol: Protocol, make: Contender, seed: int) -> Trace:
+    # A space may compare or encode all that it holds when it is first asked. No proposal pays.
+    first = table.architectures[0]
+    table.space.canonical(first)
+    next(iter(table.space.neighbours(first, Random(0))), None)
+    return run(table, protocol, make(table.space), seed)

@@ -64,10 +64,14 @@ class Curves:
     signal: Array
     report: Array
 
+    def each(self, spent: float) -> tuple[Array, Array]:
+        """Returns the signal and the report of each seed at the last point up to ``spent``."""
+        place = max(0, int(np.searchsorted(self.at, spent * (1 + 1e-9), side="right")) - 1)
+        return self.signal[:, place], self.report[:, place]
+
     def after(self, spent: float) -> dict[str, float]:
         """Returns means, standard errors and the deviation at the last point up to ``spent``."""
-        place = max(0, int(np.searchsorted(self.at, spent * (1 + 1e-9), side="right")) - 1)
-        signal, report = self.signal[:, place], self.report[:, place]
+        signal, report = self.each(spent)
         return {
             "signal_mean": float(signal.mean()),
             "signal_se": float(standard_error(signal)),
@@ -76,11 +80,10 @@ class Curves:
             "report_sd": float(standard_error(report)) * math.sqrt(len(report)),
         }
 
-    def until(self, value: float) -> float:
-        """Returns the median of what was spent until the signal was so good; inf if it was not."""
+    def until(self, value: float) -> Array:
+        """Returns what each seed had spent when its signal was so good; inf if it never was."""
         reached = self.signal >= value - 1e-9
-        first = np.where(reached.any(axis=1), self.at[reached.argmax(axis=1)], math.inf)
-        return float(np.median(first))
+        return np.where(reached.any(axis=1), self.at[reached.argmax(axis=1)], math.inf)
 
 
 def standard_error(values: Array, axis: int = 0) -> Any:

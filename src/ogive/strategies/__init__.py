@@ -11,6 +11,7 @@ from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
+from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._random import RandomSearch
@@ -20,6 +21,7 @@ __all__ = [
     "NSGA2",
     "STRATEGIES",
     "GridSearch",
+    "Hyperband",
     "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
@@ -34,6 +36,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "evolution": RegularizedEvolution,
     "nsga2": NSGA2,
     "asha": ASHA,
+    "hyperband": Hyperband,
 }
 
 

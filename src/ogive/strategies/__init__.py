@@ -12,6 +12,7 @@ from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
+from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._random import RandomSearch
@@ -22,6 +23,7 @@ __all__ = [
     "STRATEGIES",
     "BayesianOptimization",
     "GridSearch",
+    "Hyperband",
     "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
@@ -38,6 +40,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nsga2": NSGA2,
     "asha": ASHA,
     "bo": BayesianOptimization,
+    "hyperband": Hyperband,
 }
 
 

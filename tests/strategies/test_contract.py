@@ -6,7 +6,15 @@ import pytest
 
 from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import ASHA, STRATEGIES, RandomSearch, RegularizedEvolution, by_name
+from ogive.strategies import (
+    ASHA,
+    PPO,
+    STRATEGIES,
+    RandomSearch,
+    RegularizedEvolution,
+    Reinforce,
+    by_name,
+)
 from ogive.testing import StrategyContract, ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
 
@@ -33,8 +41,28 @@ class TestASHAOverRandom(StrategyContract):
         return ASHA(space, proposer=RandomSearch(space), eta=2, min_fidelity=0.25)
 
 
+class TestReinforce(StrategyContract):
+    def make(self, space):
+        return Reinforce(space)
+
+
+class TestReinforceLSTM(StrategyContract):
+    def make(self, space):
+        return Reinforce(space, policy="lstm")
+
+
+class TestPPO(StrategyContract):
+    def make(self, space):
+        return PPO(space)
+
+
+class TestPPOLSTM(StrategyContract):
+    def make(self, space):
+        return PPO(space, policy="lstm")
+
+
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestEvolution, TestASHA}
+    tested = {TestRandom, TestEvolution, TestASHA, TestReinforce, TestPPO}
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 

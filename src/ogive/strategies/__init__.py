@@ -10,13 +10,17 @@ from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
+from ogive.strategies._reinforce import Reinforce
 
 __all__ = [
     "ASHA",
+    "PPO",
     "STRATEGIES",
     "RandomSearch",
     "RegularizedEvolution",
+    "Reinforce",
     "Strategy",
     "by_name",
 ]
@@ -25,6 +29,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
+    "reinforce": Reinforce,
+    "ppo": PPO,
 }
 
 

@@ -22,6 +22,7 @@ FLOORS = {
     "bundle": 3,
     "report": 3,
     "progress": 3,
+    "bench": 4,
     "executors": 4,
     "engine": 4,
     "cli": 5,
@@ -30,6 +31,7 @@ FLOORS = {
 
 SIDEWAYS = {
     ("trial", "space"),  # its records hold architectures
+    ("bench", "executors"),  # seeds are run side by side
     ("engine", "executors"),  # the loop starts its own workers by default
 }
 

@@ -8,8 +8,11 @@ from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import (
     ASHA,
+    NSGA2,
     PPO,
     STRATEGIES,
+    GridSearch,
+    LocalSearch,
     RandomSearch,
     RegularizedEvolution,
     Reinforce,
@@ -26,9 +29,26 @@ class TestRandom(StrategyContract):
         return RandomSearch(space)
 
 
+class TestGrid(StrategyContract):
+    drawn = False
+
+    def make(self, space):
+        return GridSearch(space)
+
+
+class TestLocal(StrategyContract):
+    def make(self, space):
+        return LocalSearch(space)
+
+
 class TestEvolution(StrategyContract):
     def make(self, space):
         return RegularizedEvolution(space, population=20, sample=5)
+
+
+class TestNSGA2(StrategyContract):
+    def make(self, space):
+        return NSGA2(space)
 
 
 class TestASHA(StrategyContract):
@@ -62,7 +82,8 @@ class TestPPOLSTM(StrategyContract):
 
 
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestEvolution, TestASHA, TestReinforce, TestPPO}
+    tested = {TestRandom, TestGrid, TestLocal, TestEvolution, TestNSGA2, TestASHA}
+    tested |= {TestReinforce, TestPPO}
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
     assert kinds == set(STRATEGIES.values())
 
@@ -98,8 +119,11 @@ def test_settings_hold_those_of_the_proposer():
     [
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
+        ("grid", {"points": 1}, "points=1"),
+        ("local", {"starts": 0}, "starts=0"),
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
+        ("nsga2", {"population": 1}, "population=1"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
         ("asha", {"eta": 1}, "eta=1"),
         ("asha", {"eta": 2.5}, r"eta=2\.5"),

@@ -26,6 +26,7 @@ _COMMANDS = {
     "report": "Write the report of a search anew, or open it.",
     "predict": "Predict with a bundle.",
     "spaces": "List the ready-made search spaces, or show one.",
+    "bench": "Compare strategies on a benchmark table.",
 }
 
 

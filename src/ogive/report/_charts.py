@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import Any
 
 import moocore
 import numpy as np
 import plotly.graph_objects as go
 
+from ogive.report._figure import LINES, html, plain
 from ogive.report._records import Row, Search, thin
 from ogive.text import axis_label, cost, label, scaled, score, shorten
 
@@ -18,7 +18,6 @@ __all__ = ["against", "costs_of", "curves", "front", "over_time", "thinned"]
 _MOST_POINTS = 1000  # a chart, so that the report of 10,000 trials stays under 8 MB
 _MOST_CURVES = 12
 
-# Middle tones, which stand out on white and on near-black alike.
 _RUNGS = ("#8fb8de", "#5b93d6", "#3a6fc4", "#6a5acd")
 _BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = (
     "#e8871e",
@@ -27,7 +26,6 @@ _BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = (
     "#d64545",
     "#d64545",
 )
-_LINES = ("#3a7bd5", "#e8871e", "#2aa35a", "#a259d9", "#d64545", "#1aa6a6", "#b8860b", "#d6578f")
 
 
 def over_time(search: Search) -> str:
@@ -74,8 +72,8 @@ def over_time(search: Search) -> str:
             hoverinfo="text",
         )
     figure.update_xaxes(title=f"time ({unit})", rangemode="tozero")
-    figure.update_yaxes(title=_plain(axis_label(goal.name)), range=[low, high])
-    return _html(figure, "over-time")
+    figure.update_yaxes(title=plain(axis_label(goal.name)), range=[low, high])
+    return html(figure, "over-time")
 
 
 def against(search: Search, costs: Sequence[str]) -> list[str]:
@@ -114,7 +112,7 @@ def curves(search: Search) -> str:
             mode="lines+markers" if len(points) < 40 else "lines",
             name=f"{row.role} {row.number}",
             line={
-                "color": _LINES[index % len(_LINES)],
+                "color": LINES[index % len(LINES)],
                 "width": 2,
                 "dash": "dash" if reference else "solid",
             },
@@ -122,8 +120,8 @@ def curves(search: Search) -> str:
         )
     values = [scaled(goal, p[goal]) for row in rows for p in row.curve if goal in p]
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=_plain(axis_label(goal)), range=_window(values, search.goal.greater))
-    return _html(figure, "curves")
+    figure.update_yaxes(title=plain(axis_label(goal)), range=_window(values, search.goal.greater))
+    return html(figure, "curves")
 
 
 def _against(search: Search, name: str, place: str) -> str:
@@ -163,10 +161,10 @@ def _against(search: Search, name: str, place: str) -> str:
         figure.add_vline(x=limit, line={"color": _LIMIT, "dash": "dot", "width": 2})
     if min(values) > 0 and max(values) / min(values) > 20:
         figure.update_xaxes(type="log")
-    figure.update_xaxes(title=_plain(axis_label(name)))
+    figure.update_xaxes(title=plain(axis_label(name)))
     scores = [scaled(goal.name, search.score(row)) for row in rows]
-    figure.update_yaxes(title=_plain(axis_label(goal.name)), range=_window(scores, goal.greater))
-    return _html(figure, place)
+    figure.update_yaxes(title=plain(axis_label(goal.name)), range=_window(scores, goal.greater))
+    return html(figure, place)
 
 
 def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], dict[str, Any]]]:
@@ -244,45 +242,15 @@ def _hover(search: Search, row: Row) -> str:
     goal = search.goal.name
     lines = [f"<b>trial {row.number}</b> · {row.role} · {100 * row.fidelity:.0f} % of the epochs"]
     if row.state == "complete":
-        lines.append(f"{_plain(label(goal))} {score(goal, row.value(goal))}")
-    lines += [f"{_plain(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
+        lines.append(f"{plain(label(goal))} {score(goal, row.value(goal))}")
+    lines += [f"{plain(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
     if row.error:
-        lines.append(_plain(shorten(row.error, 60)))
+        lines.append(plain(shorten(row.error, 60)))
     decisions = list(row.architecture.items())
-    lines += [_plain(shorten(f"{path} = {value}", 48)) for path, value in decisions[:6]]
+    lines += [plain(shorten(f"{path} = {value}", 48)) for path, value in decisions[:6]]
     if len(decisions) > 6:
         lines.append(f"and {len(decisions) - 6} more decisions")
     return "<br>".join(lines)
-
-
-def _plain(words: str) -> str:
-    """Words for Plotly, which reads a few HTML tags, but no quotes."""
-    return escape(words, quote=False)
-
-
-def _html(figure: go.Figure, name: str) -> str:
-    grid: Mapping[str, Any] = {"gridcolor": "rgba(128,128,128,.22)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(**grid)
-    figure.update_layout(
-        template=None,
-        autosize=True,
-        height=380,
-        margin={"l": 56, "r": 12, "t": 8, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": "#808794"},
-        legend={"orientation": "h", "y": -0.22, "x": 0},
-        hoverlabel={"align": "left", "font": {"size": 12}},
-    )
-    return str(
-        figure.to_html(
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=f"chart-{name}",
-            config={"responsive": True, "displayModeBar": False},
-        )
-    )
 
 
 def thinned(search: Search) -> int:

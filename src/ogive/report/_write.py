@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
-
 from ogive import text
 from ogive.report import _charts
 from ogive.report._draw import draw
+from ogive.report._page import write_page
 from ogive.report._records import JSON, Row, Search, read
 from ogive.report._worth import ENOUGH, option_label, worth
 
@@ -22,14 +20,6 @@ __all__ = ["write"]
 
 _MOST_REASONS = 12
 _MOST_CHARTS = 4
-
-_PAGES = Environment(
-    loader=PackageLoader("ogive.report"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def write(summary: JSON, path: str | Path) -> None:
@@ -42,18 +32,13 @@ def write(summary: JSON, path: str | Path) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    search = read(summary)
-    page = _PAGES.get_template("report.html.j2").render(_view(search))
-    part = Path(f"{path}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_page("report.html.j2", _view(read(summary)), path)
 
 
 def _view(search: Search) -> dict[str, Any]:
     goal = search.goal.name
     graph = search.part("graph")
     return {
-        "plotly": get_plotlyjs(),
         "status": search.summary.get("status") or "unknown",
         "title": _title(search),
         "lead": _lead(search),

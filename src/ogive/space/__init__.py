@@ -4,6 +4,7 @@ from ogive.space._architecture import Architecture, Value
 from ogive.space._decision import Condition, Decision, Kind
 from ogive.space._encoding import Column, Encoding
 from ogive.space._graph import Graph
+from ogive.space._pool import PoolSpace
 from ogive.space._space import SearchSpace
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Encoding",
     "Graph",
     "Kind",
+    "PoolSpace",
     "SearchSpace",
     "Value",
 ]

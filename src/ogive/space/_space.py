@@ -53,6 +53,12 @@ class SearchSpace:
         self._canonical = canonical
         self.decisions: tuple[Decision, ...] = _tidied(decisions)
         self._by_path = {decision.path: decision for decision in self.decisions}
+        self._parents = {
+            condition.parent
+            for decision in self.decisions
+            for conjunction in decision.conditions
+            for condition in conjunction
+        }
         self._plan = [
             (d.path, d.sampler(), None if () in d.conditions else d.conditions)
             for d in self.decisions
@@ -204,7 +210,10 @@ class SearchSpace:
         return self._with(architecture, path, changed, rng)
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
-        return self.walk(partial(_kept_or_drawn, base.replace({path: value}), rng))
+        changed = base.replace({path: value})
+        if path not in self._parents:  # No other decision needs to be asked again.
+            return changed
+        return self.walk(partial(_kept_or_drawn, changed, rng))
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
         """Draws a child: each active decision from either parent that has it, else drawn."""

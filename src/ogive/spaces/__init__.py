@@ -1,47 +1,46 @@
-"""Ready-made search spaces: network functions that a task's default is taken from."""
+"""Ready-made search spaces: network functions that a task's default is taken from.
+
+What takes torch is imported when first used: the spaces of benchmark tables do without, and
+strategies are compared on them in seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ogive.errors import SettingError, did_you_mean
-from ogive.nn import NetworkFunction
-from ogive.spaces._convnet import convnet
-from ogive.spaces._mlp import mlp
-from ogive.task import Task
+from ogive.spaces._nasbench101 import nasbench101_space
+from ogive.spaces._nasbench201_cells import nasbench201_space
 
-__all__ = ["SPACES", "by_name", "convnet", "default", "mlp"]
+if TYPE_CHECKING:
+    from ogive.spaces._convnet import convnet
+    from ogive.spaces._mlp import mlp
+    from ogive.spaces._nasbench201 import nasbench201
+    from ogive.spaces._ready import SPACES, by_name, default
 
-SPACES: Mapping[str, NetworkFunction] = MappingProxyType({"convnet": convnet, "mlp": mlp})
-"""The ready-made spaces by name."""
+__all__ = [
+    "SPACES",
+    "by_name",
+    "convnet",
+    "default",
+    "mlp",
+    "nasbench101_space",
+    "nasbench201",
+    "nasbench201_space",
+]
 
-_DEFAULTS: Mapping[str, NetworkFunction] = MappingProxyType({"images": convnet, "tabular": mlp})
+_HOMES = {
+    "SPACES": "_ready",
+    "by_name": "_ready",
+    "convnet": "_convnet",
+    "default": "_ready",
+    "mlp": "_mlp",
+    "nasbench201": "_nasbench201",
+}
 
 
-def by_name(name: str) -> NetworkFunction:
-    """Returns a ready-made space by its name in :data:`SPACES`.
-
-    Raises:
-        SettingError: There is none of that name.
-    """
-    if name not in SPACES:
-        raise SettingError(
-            f"A space must be named in ogive.spaces.SPACES, but got {name!r}."
-            + did_you_mean(name, SPACES)
-        )
-    return SPACES[name]
-
-
-def default(task: Task) -> NetworkFunction:
-    """Returns the space that suits a task's kind of data.
-
-    Raises:
-        SettingError: There is no ready-made space for that kind.
-    """
-    if task.kind not in _DEFAULTS:
-        raise SettingError(
-            f"A ready-made space must exist for the task's kind of data, but there is none for "
-            f"{task.kind!r}. Pass a network function of your own."
-        )
-    return _DEFAULTS[task.kind]
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ogive.spaces' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"ogive.spaces.{_HOMES[name]}"), name)
+    return value

@@ -10,24 +10,34 @@ from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._grid import GridSearch
+from ogive.strategies._local import LocalSearch
+from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
 from ogive.strategies._reinforce import Reinforce
 
 __all__ = [
     "ASHA",
+    "NSGA2",
     "PPO",
     "STRATEGIES",
+    "GridSearch",
+    "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
     "Strategy",
     "by_name",
+    "first_setting",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
+    "grid": GridSearch,
+    "local": LocalSearch,
     "evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
     "asha": ASHA,
     "reinforce": Reinforce,
     "ppo": PPO,
@@ -45,11 +55,7 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     Raises:
         SettingError: If there is no strategy of that name, or it has no such setting.
     """
-    if name not in STRATEGIES:
-        raise SettingError(
-            f"A strategy must be a known one, but got {name!r}.{did_you_mean(name, STRATEGIES)}"
-        )
-    kind: Any = STRATEGIES[name]
+    kind: Any = _kind(name)
     known = inspect.signature(kind).parameters.keys() - {"space"}
     for setting in settings.keys() - known:
         raise SettingError(
@@ -60,3 +66,20 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
         settings["proposer"] = by_name(settings["proposer"], space)
     strategy: Strategy = kind(space, **settings)
     return strategy
+
+
+def first_setting(name: str) -> str:
+    """Returns the setting that is meant where a value stands alone, as in ``optuna:TPESampler``.
+
+    Raises:
+        SettingError: If there is no strategy of that name.
+    """
+    return next(n for n in inspect.signature(_kind(name)).parameters if n != "space")
+
+
+def _kind(name: str) -> type[Strategy]:
+    if name not in STRATEGIES:
+        raise SettingError(
+            f"A strategy must be a known one, but got {name!r}.{did_you_mean(name, STRATEGIES)}"
+        )
+    return STRATEGIES[name]

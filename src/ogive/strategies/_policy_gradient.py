@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from random import Random
@@ -14,6 +13,7 @@ import numpy as np
 from ogive.errors import SettingError, did_you_mean
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies._distributions import Array
+from ogive.strategies._pareto import comparable
 from ogive.strategies._policy import Controller, Independent, Policy
 from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
@@ -83,7 +83,7 @@ class Rewards:
 
     def take(self, trial: Trial) -> float:
         """Returns the reward of a trial that ended, and remembers its value."""
-        if trial.state != "complete" or math.isnan(trial.value):
+        if not comparable(trial):
             return NormalDist().inv_cdf(0.5 / (len(self._ranked) + 1))
         result = (trial.fidelity, trial.value)
         insort(self._ranked, result)

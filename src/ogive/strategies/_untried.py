@@ -19,6 +19,9 @@ DRAWS = 50
 MORE_DRAWS = 1_000
 """The same for a space too large to list, after which it counts as finished."""
 
+WALK = 50
+"""Mutations in a row that lead to tried networks only, after which a walk ends."""
+
 
 class Tried:
     """The architectures that were told, each in its canonical form: equal networks are one."""
@@ -56,10 +59,7 @@ class Batch:
         self._tried = tried
         self._n = n
         self._found: dict[Architecture, Architecture] = {}
-        for architecture in start_from:
-            if not self.wanting:
-                return
-            self.offer(architecture)
+        self.fill(start_from)
 
     @property
     def wanting(self) -> bool:
@@ -73,6 +73,21 @@ class Batch:
             return False
         self._found[form] = architecture
         return True
+
+    def fill(self, architectures: Iterable[Architecture]) -> None:
+        """Takes the new ones among these, in order, while there is room."""
+        for architecture in architectures:
+            if not self.wanting:
+                return
+            self.offer(architecture)
+
+    def walk(self, architecture: Architecture, rng: Random) -> bool:
+        """Mutates until it is new, and takes that; False if the walk leads to none."""
+        for _ in range(WALK):
+            architecture = self._tried.space.mutate(architecture, rng)
+            if self.offer(architecture):
+                return True
+        return False
 
     def sample(self, rng: Random) -> bool:
         """Takes a new architecture from anywhere in the space; False if there is none left."""

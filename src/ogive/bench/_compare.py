@@ -1,0 +1,327 @@
+"""Strategies side by side on a table, over many seeds and in several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ogive import strategies as known
+from ogive.bench._figures import Curves, Goal, curves, goal, standard_error
+from ogive.bench._read import read
+from ogive.bench._run import Protocol, ProtocolName, Trace, run
+from ogive.bench._table import Table
+from ogive.errors import SettingError, did_you_mean
+from ogive.executors import SerialExecutor, WorkerPool
+from ogive.space import SearchSpace
+from ogive.strategies import Strategy
+
+__all__ = ["Comparison", "Contender", "Contenders", "Progress", "compare", "contenders"]
+
+Contender = Callable[[SearchSpace], Strategy]
+"""Makes a fresh strategy for a space."""
+
+Contenders = Iterable[str] | Mapping[str, str | Contender]
+
+Progress = Callable[[str], None]
+"""Is told the name of a strategy each time that one of its seeds has ended."""
+
+_PROTOCOLS: tuple[ProtocolName, ...] = ("queries", "time", "objectives")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How strategies did.
+
+    Attributes:
+        table: On what.
+        protocol: By which rules.
+        seeds: Which.
+        traces: Of each strategy, one a seed.
+        at: What may have been spent where figures are given; the budget is the last.
+    """
+
+    table: Table
+    protocol: Protocol
+    seeds: tuple[int, ...]
+    traces: Mapping[str, Sequence[Trace]]
+    at: tuple[float, ...]
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What could be had."""
+        return goal(self.table, self.protocol)
+
+    @cached_property
+    def curves(self) -> dict[str, Curves]:
+        """Of each strategy, the best so far by what was spent."""
+        return {n: curves(self.table, self.protocol, traces) for n, traces in self.traces.items()}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The figures of each strategy at the end of the budget, as JSON.
+
+        ``signal_mean`` is the mean over the seeds of the best signal, ``report_mean`` that of the
+        reported column of the architecture which has it, ``_se`` is a standard error and ``_sd`` a
+        standard deviation; ``after`` has the same where less was spent. ``queries`` are the
+        trainings that were begun, ``median_until_best`` and ``median_until_top`` what was spent
+        until the best or one of the 16 best architectures was found, by half of the seeds.
+        """
+        return [self._row(name, traces) for name, traces in self.traces.items()]
+
+    def _row(self, name: str, traces: Sequence[Trace]) -> dict[str, Any]:
+        shown = self.curves[name]
+        queries = sum(len(trace.rows) for trace in traces) / len(traces)
+        return {
+            "strategy": name,
+            "queries": int(queries) if queries == int(queries) else queries,
+            "seeds": len(traces),
+            **self._after(shown, self.protocol.budget),
+            "seconds_per_proposal": sum(trace.thinking for trace in traces) / len(traces),
+            "median_until_best": shown.until(self.goal.signal),
+            "median_until_top": shown.until(self.goal.top),
+            "after": [{"spent": spent, **self._after(shown, spent)} for spent in self.at],
+        }
+
+    def _after(self, shown: Curves, spent: float) -> dict[str, float]:
+        figures = shown.after(spent)
+        return {**figures, "regret_mean": self.goal.signal - figures["signal_mean"]}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Everything that a report shows, as JSON."""
+        return {
+            "table": self.table.name,
+            "benchmark": self.table.benchmark,
+            "architectures": len(self.table),
+            "protocol": self.protocol.name,
+            "signal": self.protocol.signal.column,
+            "report": self.protocol.report,
+            "cost": self.protocol.cost,
+            "budget": self.protocol.budget,
+            "at": list(self.at),
+            "seeds": list(self.seeds),
+            "goal": {"signal": self.goal.signal, "report": self.goal.report},
+            "rows": self.rows,
+            "curves": {name: _drawn(shown) for name, shown in self.curves.items()},
+        }
+
+
+def _drawn(shown: Curves) -> dict[str, list[float]]:
+    return {
+        "at": shown.at.tolist(),
+        "signal_mean": shown.signal.mean(axis=0).tolist(),
+        "signal_se": standard_error(shown.signal).tolist(),
+        "report_mean": shown.report.mean(axis=0).tolist(),
+        "report_se": standard_error(shown.report).tolist(),
+    }
+
+
+def compare(
+    table: Table | str | Path,
+    strategies: Contenders,
+    *,
+    protocol: ProtocolName = "queries",
+    queries: int = 300,
+    seconds: float = 12_000,
+    signal: str | None = None,
+    report: str | None = None,
+    cost: str | None = None,
+    seeds: int | Iterable[int] = 50,
+    at: Iterable[float] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Runs strategies on a benchmark table, each with many seeds.
+
+    The same seeds give the same trials, whatever the number of workers.
+
+    Args:
+        table: A table, or the file of one.
+        strategies: Names with settings, such as ``evolution:population=50,sample=25``; or
+            functions that make a strategy for a space, by what to call them.
+        protocol: ``queries``: the best signal by the number of full trainings; ``time``: that of
+            NAS-Bench-201's paper, a signal after 12 epochs by the seconds that the trainings
+            took; ``objectives``: hypervolume of signal and cost by the number of trainings.
+        queries: The budget in full trainings.
+        seconds: The budget of ``time``.
+        signal: The column that strategies are told; the table's own default without it.
+        report: The column that is reported of what has the best signal.
+        cost: The column to make small, of ``objectives``.
+        seeds: How many, from 0, or which.
+        at: What may have been spent where figures are given.
+        workers: Processes side by side; as many as there are cores without it.
+        progress: Is called as each seed of each strategy ends.
+
+    Raises:
+        TaskError: If the file is no table.
+        SettingError: If a strategy, a column or another argument is not known or out of range.
+    """
+    table = table if isinstance(table, Table) else read(table)
+    made = contenders(strategies)
+    rules = _protocol(table, protocol, queries, seconds, signal, report, cost)
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not numbers:
+        raise SettingError("A comparison needs at least one seed, but got none. Ask for 50.")
+    for make in made.values():
+        make(table.space)  # A setting that is wrong is said before the others have run for hours.
+    marks = _marks(rules, at)
+    traces = _played(_Stage(table, rules), made, numbers, workers or os.cpu_count() or 1, progress)
+    return Comparison(table, rules, numbers, traces, marks)
+
+
+def _protocol(
+    table: Table,
+    name: ProtocolName,
+    queries: int,
+    seconds: float,
+    signal: str | None,
+    report: str | None,
+    cost: str | None,
+) -> Protocol:
+    if name not in _PROTOCOLS:
+        raise SettingError(
+            f"A protocol must be a known one, but got {name!r}.{did_you_mean(name, _PROTOCOLS)}"
+        )
+    told = signal or table.defaults["quick" if name == "time" else "signal"]
+    shown = report or table.report_of(told)
+    table.column(shown)
+    if name == "objectives":
+        cost = cost or table.defaults["cost"]
+        table.column(cost)
+    elif cost is not None:
+        raise SettingError(
+            f"Only the protocol 'objectives' looks at a cost, but {name!r} was given {cost!r}."
+        )
+    budget = seconds if name == "time" else queries
+    if budget <= 0:
+        raise SettingError(f"A budget must be positive, but got {budget}.")
+    return Protocol(name, table.signal(told), shown, float(budget), cost)
+
+
+def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:
+    if at is None:
+        budget = protocol.budget
+        at = (budget / 4, budget / 2) if protocol.name == "time" else (25, 50, 100, 200, 500)
+    return (*(mark for mark in sorted(set(at)) if 0 < mark < protocol.budget), protocol.budget)
+
+
+# Strategies by name
+
+
+def contenders(strategies: Contenders) -> dict[str, Contender]:
+    """Returns strategies by what to call them.
+
+    Raises:
+        SettingError: If a text cannot be read, or a strategy stands twice.
+    """
+    if isinstance(strategies, str):
+        strategies = [strategies]
+    if not isinstance(strategies, Mapping):
+        texts = list(strategies)
+        if twice := {text for text in texts if texts.count(text) > 1}:
+            raise SettingError(f"A strategy is compared once, but {twice.pop()!r} stands twice.")
+        strategies = dict(zip(texts, texts, strict=True))
+    if not strategies:
+        raise SettingError(
+            f"A comparison needs a strategy, but got none. Known: {', '.join(known.STRATEGIES)}."
+        )
+    return {
+        name: _Named.read(given) if isinstance(given, str) else given
+        for name, given in strategies.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A strategy by its name and settings."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, text: str) -> _Named:
+        """Reads ``name:setting=value,…``; a value without a name is the first setting's."""
+        name, _, rest = text.partition(":")
+        settings: dict[str, Any] = {}
+        for part in filter(None, rest.split(",")):
+            setting, equals, value = part.partition("=")
+            if not equals:
+                setting, value = known.first_setting(name), part
+            settings[setting.strip()] = _value(value.strip())
+        return cls(name, settings)
+
+    def __call__(self, space: SearchSpace) -> Strategy:
+        return known.by_name(self.name, space, **self.settings)
+
+
+def _value(text: str) -> Any:
+    """A number (``1/27`` is one), ``true``, ``false``, ``none``, or the text itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for read_number in (int, float, lambda word: float(Fraction(word))):
+        try:
+            return read_number(text)
+        except (ValueError, ZeroDivisionError):
+            continue
+    return text
+
+
+# Running
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What all runs share; it is sent to a worker once."""
+
+    table: Table
+    protocol: Protocol
+
+
+def _played(
+    stage: _Stage,
+    made: Mapping[str, Contender],
+    seeds: Sequence[int],
+    workers: int,
+    progress: Progress | None,
+) -> dict[str, list[Trace]]:
+    runs = len(made) * len(seeds)
+    executor: Executor
+    if min(workers, runs) > 1:
+        executor = WorkerPool(min(workers, runs), shared=stage)
+    else:
+        executor = SerialExecutor()
+    try:
+        futures = {
+            name: [_submitted(executor, stage, name, make, seed, progress) for seed in seeds]
+            for name, make in made.items()
+        }
+        return {name: [f.result() for f in of_name] for name, of_name in futures.items()}
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _submitted(
+    executor: Executor,
+    stage: _Stage,
+    name: str,
+    make: Contender,
+    seed: int,
+    progress: Progress | None,
+) -> Future[Trace]:
+    future = executor.submit(_play, stage, make, seed)
+    if progress is not None:
+        future.add_done_callback(lambda _: progress(name))
+    return future
+
+
+def _play(stage: _Stage, make: Contender, seed: int) -> Trace:
+    # Some spaces list all canonical forms with the first one: no proposal is to pay for that.
+    stage.table.space.canonical(stage.table.architectures[0])
+    return run(stage.table, stage.protocol, make(stage.table.space), seed)

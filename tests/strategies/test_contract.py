@@ -9,6 +9,7 @@ from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import (
     ASHA,
     NSGA2,
+    PPO,
     STRATEGIES,
     BayesianOptimization,
     GridSearch,
@@ -16,6 +17,7 @@ from ogive.strategies import (
     LocalSearch,
     RandomSearch,
     RegularizedEvolution,
+    Reinforce,
     by_name,
 )
 from ogive.testing import StrategyContract, ended, play, running, synthetic
@@ -83,6 +85,26 @@ class TestHyperband(StrategyContract):
 class TestHyperbandOverRandom(StrategyContract):
     def make(self, space):
         return Hyperband(space, proposer=RandomSearch(space), eta=2, min_fidelity=0.25)
+
+
+class TestReinforce(StrategyContract):
+    def make(self, space):
+        return Reinforce(space)
+
+
+class TestReinforceLSTM(StrategyContract):
+    def make(self, space):
+        return Reinforce(space, policy="lstm")
+
+
+class TestPPO(StrategyContract):
+    def make(self, space):
+        return PPO(space)
+
+
+class TestPPOLSTM(StrategyContract):
+    def make(self, space):
+        return PPO(space, policy="lstm")
 
 
 def test_every_registered_strategy_passes_the_contract():

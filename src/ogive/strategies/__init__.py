@@ -15,11 +15,14 @@ from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
 from ogive.strategies._nsga2 import NSGA2
+from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
+from ogive.strategies._reinforce import Reinforce
 
 __all__ = [
     "ASHA",
     "NSGA2",
+    "PPO",
     "STRATEGIES",
     "BayesianOptimization",
     "GridSearch",
@@ -27,6 +30,7 @@ __all__ = [
     "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
+    "Reinforce",
     "Strategy",
     "by_name",
     "first_setting",
@@ -41,6 +45,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "asha": ASHA,
     "bo": BayesianOptimization,
     "hyperband": Hyperband,
+    "reinforce": Reinforce,
+    "ppo": PPO,
 }
 
 

@@ -9,7 +9,8 @@ from scipy.stats import norm
 
 from ogive.space import Decision, SearchSpace
 from ogive.strategies import BayesianOptimization
-from ogive.strategies._bayesian import _milestone, _spread, log_improvement, warped
+from ogive.strategies._bayesian import log_improvement
+from ogive.strategies._surrogate import _milestone, _spread, warped
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal
 
@@ -107,7 +108,7 @@ def test_a_value_from_a_longer_training_replaces_the_shorter_one():
         strategy.tell(trial)
         strategy.tell(ended(trial, value))
     forms, values = strategy._known.values()
-    assert (forms, list(values)) == ([architecture], [0.9])
+    assert (forms, values.tolist()) == ([architecture], [[0.9]])
 
 
 def test_a_space_of_ten_to_the_ten_with_floats_is_searched():

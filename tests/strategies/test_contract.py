@@ -15,6 +15,7 @@ from ogive.strategies import (
     GridSearch,
     Hyperband,
     LocalSearch,
+    MultiObjective,
     RandomSearch,
     RegularizedEvolution,
     Reinforce,
@@ -75,6 +76,13 @@ class TestThompson(StrategyContract):
 
     def make(self, space):
         return BayesianOptimization(space, acquisition="ts")
+
+
+class TestMultiObjective(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return MultiObjective(space)
 
 
 class TestHyperband(StrategyContract):
@@ -151,6 +159,8 @@ def test_settings_hold_those_of_the_proposer():
         ("nsga2", {"population": 1}, "population=1"),
         ("bo", {"initial": 1}, "initial=1"),
         ("bo", {"acquisition": "pi"}, "'pi'"),
+        ("mobo", {"initial": 0}, "initial=0"),
+        ("mobo", {"acquisition": "ei"}, "'ei'"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
         ("asha", {"eta": 1}, "eta=1"),
         ("hyperband", {"eta": 1}, "eta=1"),

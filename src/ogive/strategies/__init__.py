@@ -14,6 +14,7 @@ from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
+from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
@@ -28,6 +29,7 @@ __all__ = [
     "GridSearch",
     "Hyperband",
     "LocalSearch",
+    "MultiObjective",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
@@ -44,6 +46,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nsga2": NSGA2,
     "asha": ASHA,
     "bo": BayesianOptimization,
+    "mobo": MultiObjective,
     "hyperband": Hyperband,
     "reinforce": Reinforce,
     "ppo": PPO,

@@ -1,0 +1,169 @@
+"""Bayesian optimisation of several objectives (Emmerich et al. 2011; Knowles 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Literal
+
+import moocore
+import numpy as np
+from scipy.special import ndtr
+
+from ogive.errors import SettingError
+from ogive.space import Architecture, SearchSpace
+from ogive.strategies._base import Strategy
+from ogive.strategies._bayesian import improvement
+from ogive.strategies._features import SideInformation
+from ogive.strategies._gp import Floats, Points
+from ogive.strategies._known import Known
+from ogive.strategies._screen import Score, Screen
+from ogive.strategies._surrogate import Belief, Surrogate
+from ogive.strategies._untried import Batch, Tried
+from ogive.trial import Proposal, Trial
+
+__all__ = ["MultiObjective"]
+
+_RHO = 0.05
+"""How much the sum counts beside the worst objective (Knowles 2006, eq. 2)."""
+
+_BEYOND = 0.1
+"""How far behind the worst of the front the reference point lies, in extents of the front."""
+
+
+class MultiObjective(Strategy):
+    """Models each objective, and tries what promises to push the front out the furthest.
+
+    Processes, limits, fidelities and candidates are those of :class:`BayesianOptimization`.
+
+    Args:
+        space: What to search.
+        initial: How many architectures are tried before there is a model.
+        acquisition: ``"ehvi"``: the expected improvement of the dominated hypervolume, exact for
+            two objectives (Emmerich et al. 2011), which is what it needs. ``"parego"``: the
+            expected improvement of a weighted sum with the worst objective, its weights drawn anew
+            for each proposal (Knowles 2006). By default the first where there are two.
+        features: Side information: numbers known of an architecture before any trial.
+        start_from: Architectures to try first.
+
+    Raises:
+        SettingError: Unless ``initial >= 2``, or for an unknown acquisition.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        initial: int = 10,
+        acquisition: Literal["ehvi", "parego"] | None = None,
+        features: SideInformation | None = None,
+        start_from: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        if initial < 2:
+            raise SettingError(f"initial >= 2 must hold, but got initial={initial}.")
+        if acquisition not in ("ehvi", "parego", None):
+            raise SettingError(f"acquisition is 'ehvi' or 'parego', but got {acquisition!r}.")
+        self.space = space
+        self.initial = initial
+        self.acquisition = acquisition
+        self.features = features
+        self.start_from = tuple(map(space.validate, start_from))
+        self._tried = Tried(space)
+        self._known = Known(space)
+        self._surrogate = Surrogate(space, self._known, features, graph=False)
+        self._screen = Screen(space, self._tried, self._surrogate)
+
+    def tell(self, trial: Trial) -> None:
+        self._tried.add(trial.architecture)
+        self._known.tell(trial)
+
+    def ask(self, n: int, rng: Random) -> list[Proposal]:
+        batch = Batch(self._tried, n, self.start_from)
+        while batch.wanting and self._known.begun + len(batch) < self.initial:
+            if not batch.sample(rng):
+                break
+        while batch.wanting and self._offer_promising(batch, rng):
+            pass
+        while batch.wanting and batch.sample(rng):
+            pass
+        return batch.proposals()
+
+    def _offer_promising(self, batch: Batch, rng: Random) -> bool:
+        forms, values = self._known.values()
+        exact = self.acquisition == "ehvi" or (self.acquisition is None and values.shape[1] == 2)
+        if self.acquisition == "ehvi" and values.shape[1] != 2:
+            raise SettingError(
+                f"acquisition='ehvi' is for two objectives, but there are {values.shape[1]}. "
+                "Leave it out, or use 'parego'."
+            )
+        if exact:
+            processes = [self._surrogate.values(f"objective {i}", _column(i)) for i in range(2)]
+        else:
+            processes = [self._surrogate.values("weighted", _weighted(values.shape[1], rng))]
+        known = [process for process in processes if process is not None]
+        if len(known) < len(processes):
+            return False
+        belief = Belief(self._surrogate, known)
+        for architecture in [*self._known.running, *batch.forms]:
+            belief.take_in(architecture)
+        score = _hypervolume_improvement(belief) if exact else improvement(belief)
+        best = self._screen.best(score, batch, _front(forms, values), rng)
+        return best is not None and batch.offer(best)
+
+
+def _column(i: int) -> Any:
+    return lambda values: values[:, i]
+
+
+def _weighted(objectives: int, rng: Random) -> Any:
+    """The augmented Chebyshev function with weights drawn from the simplex (eq. 2)."""
+    drawn = np.array([rng.expovariate(1) for _ in range(objectives)])
+    weights = drawn / drawn.sum()
+
+    def scalar(values: Floats) -> Floats:
+        finite = values[np.isfinite(values).all(1)]
+        extent = np.ptp(finite, axis=0)
+        behind = weights * (finite.max(0) - values) / np.where(extent > 0, extent, 1)
+        worst: Floats = -(behind.max(1) + _RHO * behind.sum(1))
+        return worst
+
+    return scalar
+
+
+def _front(forms: Sequence[Architecture], values: Floats) -> list[Architecture]:
+    finite = np.flatnonzero(np.isfinite(values).all(1))
+    kept = moocore.is_nondominated(values[finite], maximise=True, keep_weakly=True)
+    return [forms[i] for i in finite[kept]]
+
+
+def _hypervolume_improvement(belief: Belief) -> Score:
+    """The logarithm of the expected growth of the area that two objectives dominate."""
+    targets = np.stack([process.targets for process in belief.values], axis=1)
+    front = targets[moocore.is_nondominated(targets, maximise=True, keep_weakly=False)]
+    front = front[np.argsort(front[:, 0], kind="stable")]
+    extent = np.maximum(np.ptp(front, axis=0), 1e-9)
+    reference = np.minimum(front.min(0) - _BEYOND * extent, targets.min(0))
+    # Strips of the first objective: what is not dominated of each begins above the second
+    # objective of the next point of the front.
+    left = np.append(reference[0], front[:, 0])
+    bottom = np.append(front[:, 1], reference[1])
+
+    def score(points: Points) -> Floats:
+        (mean, deviation), (other, spread) = (p.predict(points) for p in belief.values)
+        # The integral over a strip of P(F1 > u), times that of P(F2 > v) from its bottom on.
+        beyond = _beyond(left[None], mean[:, None], deviation[:, None])
+        widths = beyond - np.append(beyond[:, 1:], np.zeros((len(mean), 1)), axis=1)
+        heights = _beyond(bottom[None], other[:, None], spread[:, None])
+        area = (widths * heights).sum(1)
+        promise: Floats = np.log(np.maximum(area, 1e-300)) + belief.fits(points)
+        return promise
+
+    return score
+
+
+def _beyond(x: Floats, mean: Floats, deviation: Floats) -> Floats:
+    """``E max(F - x, 0)`` of a normal distribution: the integral of ``P(F > u)`` from x on."""
+    z = (mean - x) / deviation
+    density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    expected: Floats = deviation * (density + z * ndtr(z))
+    return expected

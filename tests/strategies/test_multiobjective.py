@@ -1,0 +1,100 @@
+from dataclasses import replace
+from random import Random
+
+import moocore
+import numpy as np
+import pytest
+
+from ogive.errors import SettingError
+from ogive.space import Decision, SearchSpace
+from ogive.strategies import MultiObjective, RandomSearch
+from ogive.strategies._gp import GaussianProcess, Product
+from ogive.strategies._multiobjective import _hypervolume_improvement, _weighted
+from ogive.testing import running
+
+SPACE = SearchSpace([Decision(f"d{i}", "integer", low=0, high=9) for i in range(3)])
+
+
+def values(architecture):
+    """Good and cheap cannot be had at once."""
+    a, b, c = (architecture[f"d{i}"] / 9 for i in range(3))
+    return (1 - (a - 0.3) ** 2 - (b - c) ** 2, -((a + b + c) / 3))
+
+
+def searched(strategy, trials, of=values, workers=1):
+    done, waiting, number = [], [], 0
+    while len(done) < trials:
+        for proposal in strategy.ask(workers - len(waiting), Random(number)):
+            waiting.append(running(number, proposal))
+            strategy.tell(waiting[-1])
+            number += 1
+        trial = waiting.pop(0)
+        done.append(replace(trial, state="complete", values=of(trial.architecture)))
+        strategy.tell(done[-1])
+    return done
+
+
+def dominated(trials):
+    points = np.array([trial.values[:2] for trial in trials])
+    return moocore.hypervolume(points, ref=[-1, -1.0], maximise=True)
+
+
+@pytest.mark.parametrize("acquisition", ["ehvi", "parego"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_it_dominates_more_than_what_is_drawn(acquisition, workers):
+    found = searched(MultiObjective(SPACE, acquisition=acquisition), 40, workers=workers)
+    drawn = searched(RandomSearch(SPACE), 40)
+    every = dominated([replace(found[0], values=values(a)) for a in SPACE.enumerate()])
+    assert every - dominated(found) < 0.4 * (every - dominated(drawn))
+
+
+def test_the_improvement_is_that_of_simulation():
+    rng = np.random.default_rng(0)
+    process = GaussianProcess([Product(np.zeros(1, dtype=int), 3.0)])
+    parameters = np.array([1.0, 0.0, -4.0])
+    points = rng.random((9, 1))
+    first, second = (
+        process.posterior(parameters, [points], target)
+        for target in (np.sin(5 * points[:, 0]), np.cos(4 * points[:, 0]))
+    )
+
+    class Believed:
+        values = (first, second)
+
+        def fits(self, points):
+            return 0.0
+
+    new = np.linspace(0, 1, 5)[:, None]
+    told = np.stack([first.targets, second.targets], axis=1)
+    front = told[moocore.is_nondominated(told, maximise=True)]
+    reference = np.minimum(front.min(0) - 0.1 * np.ptp(front, axis=0), told.min(0))
+    before = moocore.hypervolume(front, ref=reference, maximise=True)
+    score = np.exp(_hypervolume_improvement(Believed())([new]))
+    for i in range(len(new)):
+        (mean, deviation), (other, spread) = (p.predict([new[i : i + 1]]) for p in (first, second))
+        drawn = np.stack([rng.normal(mean, deviation, 3000), rng.normal(other, spread, 3000)], 1)
+        grown = [
+            moocore.hypervolume(np.vstack([front, one]), ref=reference, maximise=True) - before
+            for one in np.maximum(drawn, reference)
+        ]
+        assert score[i] == pytest.approx(np.mean(grown), abs=4 * np.std(grown) / 3000**0.5 + 1e-3)
+
+
+def test_weights_prefer_one_objective_or_the_other():
+    table = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.6], [np.nan, np.nan]])
+    chosen = {int(np.nanargmax(_weighted(2, Random(seed))(table))) for seed in range(40)}
+    assert chosen == {0, 1, 2}
+
+
+def test_one_objective_and_three_are_searched_too():
+    def one(architecture):
+        return values(architecture)[:1]
+
+    def three(architecture):
+        return (*values(architecture), -float(architecture["d2"]))
+
+    best = max(value for (value,) in map(one, SPACE.enumerate()))
+    assert max(t.value for t in searched(MultiObjective(SPACE), 30, of=one)) > best - 0.02
+    assert len(searched(MultiObjective(SPACE), 25, of=three)) == 25
+    with pytest.raises(SettingError, match="there are 3"):
+        searched(MultiObjective(SPACE, acquisition="ehvi"), 25, of=three)

@@ -18,7 +18,7 @@ from ogive.strategies._features import SideInformation
 from ogive.strategies._gp import Floats, Points
 from ogive.strategies._known import Known
 from ogive.strategies._screen import Score, Screen
-from ogive.strategies._surrogate import Belief, Surrogate
+from ogive.strategies._surrogate import Belief, Surrogate, levelled
 from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
 
@@ -97,7 +97,9 @@ class MultiObjective(Strategy):
                 "Leave it out, or use 'parego'."
             )
         if exact:
-            processes = [self._surrogate.values(f"objective {i}", _column(i)) for i in range(2)]
+            processes = [
+                self._surrogate.values(f"objective {i}", _column(i), levelled) for i in range(2)
+            ]
         else:
             processes = [self._surrogate.values("weighted", _weighted(values.shape[1], rng))]
         known = [process for process in processes if process is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -14,10 +13,13 @@ from ogive.strategies._features import Features, SideInformation
 from ogive.strategies._gp import Floats, GaussianProcess, Points, Posterior
 from ogive.strategies._known import Known
 
-__all__ = ["Belief", "Surrogate", "warped"]
+__all__ = ["Belief", "Surrogate", "levelled", "warped"]
 
 _MARGIN = 0.1
 """What keeps the logarithm of the best target finite, in interquartile ranges."""
+
+_FAR = 2.0
+"""What is worse than the first quartile by so many interquartile ranges is only that: worse."""
 
 _FITTED_ON = 300
 """The most networks that parameters are fitted to."""
@@ -55,12 +57,18 @@ class Surrogate:
         """Returns architectures as the process sees them: equal networks are one point."""
         return self.features([self._space.canonical(a) for a in architectures])
 
-    def values(self, name: str, target: Callable[[Floats], Floats]) -> Posterior | None:
+    def values(
+        self,
+        name: str,
+        target: Callable[[Floats], Floats],
+        warp: Callable[[Floats], Floats] | None = None,
+    ) -> Posterior | None:
         """Returns the process after the values of all trials; ``None`` where there are no two.
 
         Args:
             name: Under which fitted parameters are kept.
             target: Turns ``(networks, objectives)`` into the value of each network.
+            warp: Turns values into the targets of the process; :func:`warped` by default.
         """
         forms, values = self._known.values()
         finite = values[np.isfinite(values).all(1)]
@@ -69,8 +77,10 @@ class Surrogate:
         some, their = self._known.values(_milestone(len(self._known)))
         if np.isfinite(their).all(1).sum() < 2:
             some, their = forms, values
-        parameters = self._fit(name, *_spread(some, target(their)))
-        return self._process.posterior(parameters, self.features(forms), warped(target(values)))
+        warp = warp or warped
+        chosen = _spread(target(their))
+        parameters = self._fit(name, [some[i] for i in chosen], warp(target(their)[chosen]))
+        return self._process.posterior(parameters, self.features(forms), warp(target(values)))
 
     @property
     def limits(self) -> Posterior | None:
@@ -129,17 +139,26 @@ def warped(values: Floats) -> Floats:
     return centred / (centred.std() or 1.0)
 
 
+def levelled(values: Floats) -> Floats:
+    """Returns targets of zero mean and unit variance, in proportion but for the far worse."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [25, 75])
+    floor = max(finite.min(), low - _FAR * (high - low or finite.std()))
+    targets = np.where(np.isfinite(values), np.maximum(values, floor), floor)
+    centred: Floats = targets - targets.mean()
+    return centred / (centred.std() or 1.0)
+
+
 def _milestone(n: int) -> int:
     """The number of trials that parameters are fitted to: a tenth of all may have come since."""
     step: int = 1 << max(0, (n // 10).bit_length() - 1)
     return n - n % step
 
 
-def _spread(forms: Sequence[Architecture], values: Floats) -> tuple[list[Any], Floats]:
-    """Returns what to fit parameters to: of many trials the best hundred, and others in between."""
+def _spread(values: Floats) -> list[int]:
+    """Returns the places to fit parameters to: of many the best hundred, and others in between."""
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     top = _FITTED_ON // 3
     places = np.linspace(0, max(0, len(order) - top - 1), _FITTED_ON - top).astype(int)
     chosen = order if len(order) <= _FITTED_ON else np.append(order[:top], order[top:][places])
-    chosen = np.sort(chosen)
-    return [forms[i] for i in chosen], warped(values[chosen])
+    return sorted(chosen.tolist())

@@ -17,6 +17,7 @@ from ogive.bench import Comparison, Table, Trace, compare, read, run
 from ogive.bench._compare import _value
 from ogive.errors import SettingError
 from ogive.executors import SerialExecutor
+from ogive.spaces import nasbench201
 from ogive.strategies import RandomSearch, RegularizedEvolution, Strategy
 from ogive.text import finite
 from ogive.trial import Proposal
@@ -332,6 +333,23 @@ def test_random_search_on_nas_bench_201_by_queries(data: Path) -> None:
     drawn = [signal[rng.choice(len(table), 50, replace=False)].max() for _ in range(2000)]
     [row] = comparison.rows
     assert row["signal_mean"] == pytest.approx(np.mean(drawn), abs=4 * row["signal_se"] + 0.03)
+
+
+def test_by_cost_cells_that_compute_the_same_are_different(data: Path) -> None:
+    spaces = []
+
+    def make(space):
+        spaces.append(space)
+        return RandomSearch(space)
+
+    for protocol in ("queries", "objectives"):
+        compare(data / "nb201.npz", {"r": make}, protocol=protocol, queries=1, seeds=1, workers=1)
+    dead = nasbench201.architecture_of(
+        "|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    )
+    by_signal, by_cost = spaces[-3], spaces[-1]
+    assert by_signal.canonical(dead) != dead
+    assert by_cost.canonical(dead) == dead
 
 
 def test_one_run_is_a_function_of_its_seed(table: Table) -> None:

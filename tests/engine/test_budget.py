@@ -75,7 +75,20 @@ def test_the_finals_leave_room_for_a_search(seconds, epoch, workers, reference, 
     assert 1 <= made.epochs <= 30
     assert made.epochs <= made.final_epochs <= 30
     assert made.finals_seconds + made.handover_seconds < 0.8 * seconds
-    assert made.refit == (patience is None)
+    assert made.refit
+
+
+@given(
+    epochs=st.floats(1, 5_000),
+    workers=st.integers(1, 8),
+    recipe=st.sampled_from([Recipe(), Recipe(schedule="cosine"), Recipe(patience=10)]),
+)
+def test_the_search_gets_at_least_half_of_the_epochs(epochs, workers, recipe):
+    made = planned(Budget(epochs=epochs), workers=workers, recipe=recipe)
+    assert made.finals_epochs <= max(
+        1.0001 * epochs / 2, 12
+    )  # An epoch each where there are too few.
+    assert 1 <= made.epochs <= made.final_epochs <= recipe.epochs
 
 
 @given(trials=st.integers(1, 500), workers=st.integers(1, 8), reference=st.booleans())

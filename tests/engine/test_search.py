@@ -14,7 +14,15 @@ from torch import nn
 
 from ogive import bundle, task
 from ogive.engine import search, summarize
-from ogive.errors import JournalMismatch, LimitError, SettingError, SpaceError, TrialFailed
+from ogive.errors import (
+    ArchitectureError,
+    JournalError,
+    JournalMismatch,
+    LimitError,
+    SettingError,
+    SpaceError,
+    TrialFailed,
+)
 from ogive.estimators import Recipe
 from ogive.executors import SerialExecutor
 from ogive.journal import MemoryJournal, open_journal
@@ -418,6 +426,73 @@ def test_the_budget_shown_is_the_one_given_last(tmp_path):
     assert summarize(tmp_path / "run")["budget"]["trials"] == 20
     result = estimated(tmp_path, trials=30)
     assert result.summary["budget"]["trials"] == len(result.trials) == 30
+
+
+def perceptron(choose, task):
+    width = choose.value("width", (4, 8, 16))
+    return nn.Sequential(nn.Linear(task.shape[0], width), nn.ReLU(), nn.Linear(width, 1))
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "recipe"),
+    [("digits", narrow, QUICK), ("diabetes", perceptron, Recipe(epochs=40, lr=0.02, patience=3))],
+)
+def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network, recipe):
+    result = search(
+        network,
+        data,
+        epochs=24,
+        workers=1,
+        executor=SerialExecutor(),
+        recipe=recipe,
+        out=tmp_path / "run",
+    )
+    trials = result.summary["trials"]
+    used = sum(trial["metrics"].get("epochs", 0) for trial in trials)
+    # What runs when the budget of the search ends is not cut off.
+    assert 10 <= used <= 24 + result.summary["plan"]["epochs"]
+    best = {trial["number"]: trial["metrics"].get("best_epoch") for trial in trials}
+    finals = [trial for trial in trials if trial["role"] == "final"]
+    assert finals
+    for final in finals:
+        # Where the validation split said when to stop, the final training is as long.
+        length = best[final["parent"]]
+        assert (length is None) == (recipe.patience is None)
+        assert length is None or final["metrics"]["epochs"] == pytest.approx(length, abs=0.1)
+
+
+def test_a_search_starts_from_the_best_of_an_earlier_one(tmp_path):
+    earlier = estimated(tmp_path / "earlier", trials=40)
+    again = estimated(
+        tmp_path / "again", trials=3, strategy="random", start_from=tmp_path / "earlier" / "run"
+    )
+    assert again.trials["value"].max() == earlier.trials["value"].max()
+    # A similar space: what it has in common is carried over, what is new takes its first value.
+    like = SearchSpace([*SPACE.decisions[1:], Decision("new", "ordinal", options=(7, 8))])
+    similar = estimated(
+        tmp_path / "similar", like, trials=1, start_from=tmp_path / "earlier" / "run"
+    )
+    best = dict(earlier.best.architecture)
+    del best["d0"]
+    assert dict(similar.best.architecture) == {**best, "new": 7}
+
+
+def test_a_search_starts_from_what_is_given(tmp_path):
+    result = estimated(tmp_path, trials=1, start_from=[{"d0": 3, "d2": 1}])
+    assert dict(result.best.architecture) == {"d0": 3, "d1": 0, "d2": 1, "d3": 0}
+
+
+def test_what_cannot_be_started_from_is_one_message(tmp_path):
+    estimated(tmp_path, trials=3)
+    other = SearchSpace([Decision("another", "ordinal", options=(1, 2))])
+    with pytest.raises(SettingError, match="share decisions"):
+        estimated(tmp_path / "other", other, start_from=tmp_path / "run")
+    with pytest.raises(ArchitectureError, match="no decision"):
+        estimated(tmp_path / "typo", start_from=[{"d9": 1}])
+    with pytest.raises(JournalError, match=r"journal\.db"):
+        estimated(tmp_path / "none", start_from=tmp_path / "nowhere")
+    with pytest.raises(SettingError, match="start_from"):
+        estimated(tmp_path / "object", strategy=RandomSearch(SPACE), start_from=[{"d0": 1}])
 
 
 def test_all_networks_diverging_is_one_message(tmp_path):

@@ -135,6 +135,19 @@ def test_the_final_training_goes_on_with_all_data(digits, tmp_path):
     assert (tmp_path / "final" / "model.safetensors").exists()
 
 
+def test_with_patience_the_final_training_starts_afresh(diabetes, tmp_path):
+    recipe = Recipe(epochs=20, batch_size=32, patience=5)
+    Training(perceptron, diabetes, recipe)(NONE, run_in(tmp_path / "finalist"))
+    final = Training(perceptron, diabetes, recipe, epochs=7, fit_on="all")
+    gone_on = final(NONE, run_in(tmp_path / "final", parent=tmp_path / "finalist"))
+    assert gone_on["epochs"] == 7
+    final(NONE, run_in(tmp_path / "alone"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("final", "alone")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in second)
+
+
 def test_what_it_leaves_behind_is_what_it_measured(digits, tmp_path):
     metrics = Training(network, digits, RICH)(NONE, run_in(tmp_path / "run"))
     trained = build(network, digits, NONE)

@@ -6,7 +6,20 @@ import pytest
 
 from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import ASHA, STRATEGIES, RandomSearch, RegularizedEvolution, by_name
+from ogive.strategies import (
+    ASHA,
+    NSGA2,
+    PPO,
+    STRATEGIES,
+    BayesianOptimization,
+    GridSearch,
+    Hyperband,
+    LocalSearch,
+    RandomSearch,
+    RegularizedEvolution,
+    Reinforce,
+    by_name,
+)
 from ogive.testing import StrategyContract, ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
 
@@ -18,9 +31,26 @@ class TestRandom(StrategyContract):
         return RandomSearch(space)
 
 
+class TestGrid(StrategyContract):
+    drawn = False
+
+    def make(self, space):
+        return GridSearch(space)
+
+
+class TestLocal(StrategyContract):
+    def make(self, space):
+        return LocalSearch(space)
+
+
 class TestEvolution(StrategyContract):
     def make(self, space):
         return RegularizedEvolution(space, population=20, sample=5)
+
+
+class TestNSGA2(StrategyContract):
+    def make(self, space):
+        return NSGA2(space)
 
 
 class TestASHA(StrategyContract):
@@ -33,10 +63,54 @@ class TestASHAOverRandom(StrategyContract):
         return ASHA(space, proposer=RandomSearch(space), eta=2, min_fidelity=0.25)
 
 
+class TestBayesian(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return BayesianOptimization(space)
+
+
+class TestThompson(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return BayesianOptimization(space, acquisition="ts")
+
+
+class TestHyperband(StrategyContract):
+    def make(self, space):
+        return Hyperband(space)
+
+
+class TestHyperbandOverRandom(StrategyContract):
+    def make(self, space):
+        return Hyperband(space, proposer=RandomSearch(space), eta=2, min_fidelity=0.25)
+
+
+class TestReinforce(StrategyContract):
+    def make(self, space):
+        return Reinforce(space)
+
+
+class TestReinforceLSTM(StrategyContract):
+    def make(self, space):
+        return Reinforce(space, policy="lstm")
+
+
+class TestPPO(StrategyContract):
+    def make(self, space):
+        return PPO(space)
+
+
+class TestPPOLSTM(StrategyContract):
+    def make(self, space):
+        return PPO(space, policy="lstm")
+
+
 def test_every_registered_strategy_passes_the_contract():
-    tested = {TestRandom, TestEvolution, TestASHA}
+    tested = StrategyContract.__subclasses__()
     kinds = {type(contract().make(synthetic(2).space)) for contract in tested}
-    assert kinds == set(STRATEGIES.values())
+    assert kinds >= set(STRATEGIES.values())
 
 
 # Names and settings
@@ -70,10 +144,18 @@ def test_settings_hold_those_of_the_proposer():
     [
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
+        ("grid", {"points": 1}, "points=1"),
+        ("local", {"starts": 0}, "starts=0"),
         ("evolution", {"population": 0}, "population=0"),
         ("evolution", {"population": 3, "sample": 4}, "sample=4"),
+        ("nsga2", {"population": 1}, "population=1"),
+        ("bo", {"initial": 1}, "initial=1"),
+        ("bo", {"acquisition": "pi"}, "'pi'"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),
         ("asha", {"eta": 1}, "eta=1"),
+        ("hyperband", {"eta": 1}, "eta=1"),
+        ("hyperband", {"min_fidelity": 0.0}, r"min_fidelity=0\.0"),
+        ("hyperband", {"proposer": RandomSearch(synthetic(3).space)}, "Hyperband is for"),
         ("asha", {"eta": 2.5}, r"eta=2\.5"),
         ("asha", {"min_fidelity": 0.0}, r"min_fidelity=0\.0"),
         ("asha", {"min_fidelity": 2.0}, r"min_fidelity=2\.0"),

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -66,8 +67,7 @@ class Repeats(RandomSearch):
 class PromotesTwice(ASHA):
     def tell(self, trial):
         self.proposer.tell(trial)
-        if trial.state == "complete":
-            self._rung_at(trial.fidelity).add(trial)
+        self._ladder.tell(replace(trial, proposal=replace(trial.proposal, parent=None)))
 
 
 class HidesSettings(RandomSearch):

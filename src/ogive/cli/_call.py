@@ -51,6 +51,7 @@ class Call:
     minimize: tuple[str, ...] = ()
     space: str | None = None
     strategy: str = "asha"
+    start_from: str | None = None
     workers: int | None = None
     seed: int = 0
 
@@ -158,6 +159,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         maximize=call.maximize or None,
         minimize=call.minimize,
         strategy=call.strategy,
+        start_from=call.start_from or (),
         workers=call.workers,
         seed=call.seed,
         out=folder,

@@ -56,6 +56,10 @@ def search(
         str | None, typer.Option(help="A ready-made space, or file.py:function.")
     ] = None,
     strategy: Annotated[str, typer.Option(help="asha, evolution or random.")] = "asha",
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="An earlier search, whose best are tried first."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; measured if not given.")
     ] = None,
@@ -102,6 +106,7 @@ def search(
         minimize=tuple(minimize or ()),
         space=space,
         strategy=strategy,
+        start_from=start_from,
         workers=workers,
         seed=seed,
     )

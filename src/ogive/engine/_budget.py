@@ -96,14 +96,16 @@ class Plan:
 
     Attributes:
         epochs: The length of a full training (fidelity 1).
-        final_epochs: The length of the final training, of which a finalist's is the beginning.
+        final_epochs: The longest that the final training may be. A finalist's is its beginning,
+            or, with patience, says after how many epochs it ends.
         full_seconds: What a full training of the reference takes, in measured seconds.
         finalists: How many trials are trained in full at the end of the search.
         reference: Whether a hand-made reference is trained beside them.
         refit: Whether the winner is trained once more, on train + validation.
-        finals_seconds: Time kept for finalists, reference and final training.
-        handover_seconds: Time kept for export, verification and report.
+        finals_seconds: Time kept for finalists, reference and final trainings.
+        finals_epochs: Epochs kept for them.
         finals_trials: Trials kept for them.
+        handover_seconds: Time kept for export, verification and report.
         workers: Trials side by side.
         threads: Threads of each.
         precision: What trials compute in.
@@ -116,8 +118,9 @@ class Plan:
     reference: bool
     refit: bool
     finals_seconds: float
-    handover_seconds: float
+    finals_epochs: float
     finals_trials: int
+    handover_seconds: float
     workers: int
     threads: int
     precision: Precision
@@ -163,19 +166,21 @@ def plan(
     Raises:
         BudgetError: If the time does not reach for one epoch of the finals.
     """
-    # Where the validation split decides when to stop, there is no training without it.
-    refit = recipe.patience is None and budget.trials != 1
+    refit = budget.trials != 1
     count = _finalists(budget, workers, reference, refit)
     reference = reference and count > 0
-    refits = (1 + reference) * refit
-    rounds = math.ceil((count + reference) / workers)
-    # A final training runs the decay of the finalist that it goes on from over again.
-    again = (_FINAL_LENGTH - 1 + recipe.decay) * math.ceil(refits / workers)
-    fulls = (rounds + again) * (1.0 if recipe.patience is None else _PATIENT_SHARE)
+    first, refits = count + reference, (1 + reference) * refit
+    patient = recipe.patience is not None
+    longest = 1.0 if patient else _FINAL_LENGTH
+    # What a final training need not do again: it goes on where a finalist's decay began.
+    done = 0.0 if patient or recipe.schedule == "cosine" else 1 - recipe.decay
+    fulls = math.ceil(first / workers) + (longest - done) * math.ceil(refits / workers)
+    fulls *= _PATIENT_SHARE if patient else 1.0
     epochs, finals_seconds, handover = float(recipe.epochs), 0.0, 0.0
     if budget.epochs is not None:
         # The search gets at least as many epochs as the finals.
-        epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, count + reference + again))))
+        trainings = first + (longest - done) * refits
+        epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, trainings))))
     if budget.seconds is not None:
         left = budget.seconds - spent
         # A machine on which it took long to get here will take long over the export, too.
@@ -193,16 +198,18 @@ def plan(
             )
         epochs = min(epochs, affordable)
         finals_seconds = fulls * epochs * epoch_seconds
+    final_epochs = min(float(recipe.epochs), longest * epochs)
     return Plan(
         epochs=epochs,
-        final_epochs=min(float(recipe.epochs), _FINAL_LENGTH * epochs),
+        final_epochs=final_epochs,
         full_seconds=epochs * epoch_seconds,
         finalists=count,
         reference=reference,
         refit=refit,
         finals_seconds=finals_seconds,
+        finals_epochs=first * epochs + refits * (final_epochs - done * epochs),
+        finals_trials=first + refits,
         handover_seconds=handover,
-        finals_trials=count + reference + refits,
         workers=workers,
         threads=threads,
         precision=precision,

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import heapq
 import json
+import math
 import shutil
 import signal
 import sys
@@ -210,16 +211,21 @@ class Loop:
 
     def _over(self) -> str | None:
         """Which part of the budget the search has used up."""
-        budget, plan = self._setup.budget, self._plan
         if self._trials_left() <= 0:
             return "trials"
-        if budget.epochs is not None:
-            kept = plan.epochs * (plan.finalists + plan.reference) + plan.refit * plan.final_epochs
-            if self.state.epochs >= budget.epochs - kept:
-                return "epochs"
+        if self._epochs_left() <= 0:
+            return "epochs"
         if self._search_left() <= 0:
             return "time"
         return None
+
+    def _epochs_left(self) -> float:
+        """Epochs of training that the search may still begin."""
+        if self._setup.budget.epochs is None:
+            return math.inf
+        running = sum(self._trained(trial.fidelity) for trial in self.state.running("search"))
+        spent = self.state.epochs + running * self._plan.epochs
+        return self._setup.budget.epochs - self._plan.finals_epochs - spent
 
     def _trials_left(self) -> int:
         """How many more trials the search may begin."""
@@ -231,7 +237,7 @@ class Loop:
     def left(self) -> float:
         """Seconds that are left of the whole budget."""
         if self._setup.budget.seconds is None:
-            return float("inf")
+            return math.inf
         return self._setup.budget.seconds - self.state.clock.used(self._me.name, time.time())
 
     def _search_left(self) -> float:
@@ -240,7 +246,11 @@ class Loop:
     def _fits(self, fidelity: float) -> bool:
         if self._setup.estimator is not None:  # How long it takes is not ours to know.
             return True
-        return self._search_left() > 0.4 * self._trained(fidelity) * self._plan.full_seconds
+        least, plan = 0.4 * self._trained(fidelity), self._plan
+        return (
+            self._search_left() > least * plan.full_seconds
+            and self._epochs_left() > least * plan.epochs
+        )
 
     # Running them
 
@@ -266,14 +276,13 @@ class Loop:
                 )
             return
         self._rejected = 0
-        run, plan = self._run(trial), self._plan
-        epochs = plan.final_epochs if trial.role == "final" else plan.epochs
+        run = self._run(trial)
         future = self._executor.submit(
             run_trial,
             self._setup.bench,
             trial.role,
-            epochs,
-            plan.precision,
+            self._epochs(trial),
+            self._plan.precision,
             trial.architecture,
             run,
         )
@@ -307,6 +316,16 @@ class Loop:
             parent=None if parent is None else trial_folder(self._setup.folder, parent),
             deadline=self._deadline(trial),
         )
+
+    def _epochs(self, trial: Trial) -> float:
+        """The length of a full training."""
+        if trial.role != "final":
+            return self._plan.epochs
+        # With patience, there is no split left that says when to stop: the finalist's told.
+        parent = trial.proposal.parent
+        best = None if parent is None else self.state.trials[parent].metrics.get("best_epoch")
+        longest = self._plan.final_epochs
+        return longest if best is None else min(longest, max(1.0, best))
 
     def _fidelity(self, trial: Trial) -> float:
         if trial.role == "search" and self._setup.estimator is not None:

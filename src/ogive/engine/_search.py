@@ -20,6 +20,7 @@ from ogive.engine import _handover
 from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
 from ogive.engine._preflight import cores, preflight
+from ogive.engine._prior import Prior
 from ogive.engine._result import Result
 from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import Me, SearchState
@@ -53,6 +54,7 @@ def search(
     maximize: str | Sequence[str] | None = None,
     minimize: str | Sequence[str] = (),
     strategy: str | Strategy = "asha",
+    start_from: Prior = (),
     estimator: Estimator | None = None,
     recipe: RecipeLike | None = None,
     executor: Executor | None = None,
@@ -80,6 +82,9 @@ def search(
         maximize: Metrics to make large; the task's own by default.
         minimize: Metrics or costs to make small besides.
         strategy: The name of a strategy, or one made for the same space.
+        start_from: Architectures to try first (what they leave open takes its first value), or
+            the run folder or journal of an earlier search of the same or a similar space, whose
+            best are tried first.
         estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
             by default. The finals train in any case, if there is a network function.
         recipe: How networks are trained, or a function that chooses it.
@@ -110,6 +115,7 @@ def search(
         maximize=maximize,
         minimize=minimize,
         strategy=strategy,
+        start_from=start_from,
         estimator=estimator,
         recipe=recipe,
         seed=seed,

@@ -22,6 +22,7 @@ from ogive import task as tasks
 from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives
+from ogive.engine._prior import Prior, starts
 from ogive.errors import JournalMismatch, SettingError, did_you_mean
 from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
 from ogive.hardware import CHEAP, COSTS, costs
@@ -183,6 +184,7 @@ def set_up(
     maximize: str | Sequence[str] | None,
     minimize: str | Sequence[str],
     strategy: str | Strategy,
+    start_from: Prior,
     estimator: Estimator | None,
     recipe: RecipeLike | None,
     seed: int,
@@ -222,8 +224,7 @@ def set_up(
     objectives = _objectives(maximize, minimize, given)
     if estimator is None and given is not None:
         _check_objectives(objectives, given)
-    if isinstance(strategy, str):
-        strategy = strategies.by_name(strategy, space)
+    strategy = _strategy(strategy, space, start_from)
     return Setup(
         network=function,
         task=given,
@@ -237,6 +238,18 @@ def set_up(
         seed=seed,
         folder=folder,
     )
+
+
+def _strategy(strategy: str | Strategy, space: SearchSpace, start_from: Prior) -> Strategy:
+    first = starts(start_from, space) if start_from else []
+    if isinstance(strategy, str):
+        return strategies.by_name(strategy, space, **({"start_from": first} if first else {}))
+    if first:
+        raise SettingError(
+            "A strategy that is given as an object has its own start_from, but the search was "
+            f"given one too. Write: {type(strategy).__name__}(space, start_from=...)"
+        )
+    return strategy
 
 
 def _objectives(

@@ -14,7 +14,7 @@ from ogive.errors import JournalError
 from ogive.journal import Journal, open_journal
 from ogive.trial import Trial
 
-__all__ = ["fold", "summarize", "summary_of"]
+__all__ = ["fold", "replayed", "summarize", "summary_of"]
 
 
 def summarize(run: str | Path | Journal) -> dict[str, Any]:
@@ -26,8 +26,13 @@ def summarize(run: str | Path | Journal) -> dict[str, Any]:
     Raises:
         JournalError: If there is no readable journal with a search in it.
     """
+    return summary_of(replayed(run), folder=None if isinstance(run, Journal) else Path(run))
+
+
+def replayed(run: str | Path | Journal) -> SearchState:
+    """Replays the journal of a run folder, of a file or URL, or as it is; writes nothing."""
     if isinstance(run, Journal):
-        return summary_of(fold(run), folder=None)
+        return fold(run)
     folder = Path(run)
     path = folder / "journal.db" if folder.is_dir() else folder
     if "://" not in str(run) and not path.exists():
@@ -37,7 +42,7 @@ def summarize(run: str | Path | Journal) -> dict[str, Any]:
         )
     location = str(run) if "://" in str(run) else path
     with open_journal(location, read_only=True) as journal:
-        return summary_of(fold(journal), folder=folder)
+        return fold(journal)
 
 
 def fold(journal: Journal) -> SearchState:

@@ -47,7 +47,8 @@ class Recipe:
         mixup: The alpha of mixup's Beta distribution (Zhang et al. 2018).
         patience: Ends the training when the validation loss has not improved for so many
             epochs, and keeps the weights of the best epoch; ``None`` trains to the end and keeps
-            the last. Without a validation split (``fit_on="all"``) it has no effect.
+            the last. Without a validation split (``fit_on="all"``) a training starts afresh and
+            goes to its end: a search makes it as long as the best epoch of the finalist.
 
     Every augmentation is off at 0 (or ``False``) and is drawn anew for each sample.
     """

@@ -352,7 +352,10 @@ class _Trainer:
         _write(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _go_on_from_parent(self) -> None:
+        patient = self._recipe.patience is not None
         if self._run.parent is None or self._recipe.schedule == "cosine":
+            return
+        if patient and not self._validated:  # It may have been trained past its best already.
             return
         modules = [self._network, *([] if self._average is None else [self._average.module])]
         fresh = [copy.deepcopy(module.state_dict()) for module in modules]
@@ -363,9 +366,7 @@ class _Trainer:
             self._optimizer.load_state_dict(state["optimizer"])
             if self._average is not None:
                 self._average.module.load_state_dict(state["average"])
-            # With the validation rows among those trained on, an earlier best means nothing.
-            asked = self._validated and self._recipe.patience is not None
-            best = _Best(**state["best"]) if asked and state["best"] else None
+            best = _Best(**state["best"]) if patient and state["best"] else None
             step = round(state["epoch"] * self._steps)
         except _DAMAGED:
             # From scratch, then: the same result, only later.

@@ -9,14 +9,28 @@ from ogive.errors import SettingError, did_you_mean
 from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
+from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._grid import GridSearch
+from ogive.strategies._hyperband import Hyperband
+from ogive.strategies._local import LocalSearch
+from ogive.strategies._nsga2 import NSGA2
+from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
+from ogive.strategies._reinforce import Reinforce
 
 __all__ = [
     "ASHA",
+    "NSGA2",
+    "PPO",
     "STRATEGIES",
+    "BayesianOptimization",
+    "GridSearch",
+    "Hyperband",
+    "LocalSearch",
     "RandomSearch",
     "RegularizedEvolution",
+    "Reinforce",
     "Strategy",
     "by_name",
     "first_setting",
@@ -24,8 +38,15 @@ __all__ = [
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
+    "grid": GridSearch,
+    "local": LocalSearch,
     "evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
     "asha": ASHA,
+    "bo": BayesianOptimization,
+    "hyperband": Hyperband,
+    "reinforce": Reinforce,
+    "ppo": PPO,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from ogive.space import Architecture, SearchSpace
@@ -18,6 +18,9 @@ DRAWS = 50
 
 MORE_DRAWS = 1_000
 """The same for a space too large to list, after which it counts as finished."""
+
+WALK = 50
+"""Mutations in a row that lead to tried networks only, after which a walk ends."""
 
 
 class Tried:
@@ -36,6 +39,10 @@ class Tried:
 
     def __contains__(self, form: Architecture) -> bool:
         return form in self._forms
+
+    def __iter__(self) -> Iterator[Architecture]:
+        """The canonical forms of what was told, in no order."""
+        return iter(self._forms)
 
     def rest(self) -> dict[Architecture, Architecture]:
         """What is left of a small space, by canonical form, in the space's order.
@@ -56,23 +63,47 @@ class Batch:
         self._tried = tried
         self._n = n
         self._found: dict[Architecture, Architecture] = {}
-        for architecture in start_from:
-            if not self.wanting:
-                return
-            self.offer(architecture)
+        self.fill(start_from)
 
     @property
     def wanting(self) -> bool:
         """Whether there is room for more."""
-        return len(self._found) < self._n
+        return len(self) < self._n
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def forms(self) -> list[Architecture]:
+        """The canonical forms of what was taken so far."""
+        return list(self._found)
+
+    def new(self, form: Architecture) -> bool:
+        """Whether a canonical form was neither tried nor taken."""
+        return form not in self._tried and form not in self._found
 
     def offer(self, architecture: Architecture) -> bool:
         """Takes the architecture if it is new, and says whether it did."""
         form = self._tried.space.canonical(architecture)
-        if form in self._tried or form in self._found:
+        if not self.new(form):
             return False
         self._found[form] = architecture
         return True
+
+    def fill(self, architectures: Iterable[Architecture]) -> None:
+        """Takes the new ones among these, in order, while there is room."""
+        for architecture in architectures:
+            if not self.wanting:
+                return
+            self.offer(architecture)
+
+    def walk(self, architecture: Architecture, rng: Random) -> bool:
+        """Mutates until it is new, and takes that; False if the walk leads to none."""
+        for _ in range(WALK):
+            architecture = self._tried.space.mutate(architecture, rng)
+            if self.offer(architecture):
+                return True
+        return False
 
     def sample(self, rng: Random) -> bool:
         """Takes a new architecture from anywhere in the space; False if there is none left."""

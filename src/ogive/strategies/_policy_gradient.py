@@ -1,0 +1,120 @@
+"""What the strategies share that learn a policy from the rewards of its samples."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from random import Random
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from ogive.errors import SettingError, did_you_mean
+from ogive.space import Architecture, SearchSpace
+from ogive.strategies._distributions import Array
+from ogive.strategies._pareto import comparable
+from ogive.strategies._policy import Controller, Independent, Policy
+from ogive.strategies._untried import Batch, Tried
+from ogive.trial import Proposal, Trial
+
+__all__ = ["Adam", "Rewards", "make_policy", "propose", "require"]
+
+_DRAWS = 10
+"""Samples in a row that were tried, after which the last of them is mutated until it is new."""
+
+
+def require(holds: bool, rule: str, **setting: Any) -> None:
+    """Raises a SettingError that names the rule and the setting, unless the rule holds."""
+    if not holds:
+        [(name, value)] = setting.items()
+        raise SettingError(f"{rule} must hold, but got {name}={value!r}.")
+
+
+def make_policy(name: str, space: SearchSpace, seed: int) -> Policy:
+    """Returns the policy of that name, ``independent`` or ``lstm``.
+
+    Raises:
+        SettingError: If there is none, or the seed is negative.
+    """
+    require(seed >= 0, "0 <= seed", seed=seed)
+    match name:
+        case "independent":
+            return Independent(space)
+        case "lstm":
+            return Controller(space, seed=seed)
+    known = did_you_mean(name, ["independent", "lstm"])
+    raise SettingError(f"A policy must be a known one, but got policy={name!r}.{known}")
+
+
+def propose(
+    policy: Policy, tried: Tried, n: int, start_from: Iterable[Architecture], rng: Random
+) -> list[Proposal]:
+    """Returns up to ``n`` new architectures, drawn from the policy while it has any."""
+    batch = Batch(tried, n, start_from)
+    while batch.wanting and (_offer_sample(policy, batch, rng) or batch.sample(rng)):
+        pass
+    return batch.proposals()
+
+
+def _offer_sample(policy: Policy, batch: Batch, rng: Random) -> bool:
+    """Takes a sample; of a policy that only repeats itself, what is nearest to one."""
+    tried = None
+    for _ in range(_DRAWS):
+        drawn = policy.sample(rng)
+        if policy.space.reason_invalid(drawn) is None:
+            if batch.offer(drawn):
+                return True
+            tried = drawn
+    return tried is not None and batch.walk(tried, rng)
+
+
+class Rewards:
+    """Values to rewards: the normal score of a value's rank among those so far.
+
+    Rewards so have mean 0 and variance 1 whatever the objective measures, and one network that
+    hardly learned does not hide the differences between all others. A longer training ranks above
+    every shorter one. A trial that failed or was rejected ranks as the worst so far, but is not
+    ranked itself: a limit may reject most of a space.
+    """
+
+    def __init__(self) -> None:
+        self._ranked: list[tuple[float, float]] = []  # fidelity and value, the worst first
+
+    def take(self, trial: Trial) -> float:
+        """Returns the reward of a trial that ended, and remembers its value."""
+        if not comparable(trial):
+            return NormalDist().inv_cdf(0.5 / (len(self._ranked) + 1))
+        result = (trial.fidelity, trial.value)
+        insort(self._ranked, result)
+        rank = (bisect_left(self._ranked, result) + bisect_right(self._ranked, result)) / 2
+        return NormalDist().inv_cdf(rank / len(self._ranked))
+
+
+class Adam:
+    """Gradient ascent in steps of about equal size (Kingma & Ba 2015, arXiv:1412.6980).
+
+    Args:
+        policy: Whose parameters are moved.
+        learning_rate: The size of a step; by default what suits the policy.
+
+    Raises:
+        SettingError: Unless the learning rate is positive.
+    """
+
+    def __init__(self, policy: Policy, learning_rate: float | None = None) -> None:
+        self._policy = policy
+        self._rate = policy.learning_rate if learning_rate is None else learning_rate
+        require(self._rate > 0, "0 < learning_rate", learning_rate=learning_rate)
+        self._mean = np.zeros_like(policy.parameters)
+        self._square = np.zeros_like(policy.parameters)
+        self._steps = 0
+
+    def ascend(self, gradient: Array) -> None:
+        """Moves the policy up a gradient, shaped like its parameters (Algorithm 1)."""
+        self._steps += 1
+        self._mean = 0.9 * self._mean + 0.1 * gradient
+        self._square = 0.999 * self._square + 0.001 * gradient**2
+        mean = self._mean / (1 - 0.9**self._steps)
+        square = self._square / (1 - 0.999**self._steps)
+        self._policy.parameters += self._rate * mean / (np.sqrt(square) + 1e-8)

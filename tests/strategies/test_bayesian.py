@@ -1,0 +1,116 @@
+from dataclasses import replace
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from ogive.space import Decision, SearchSpace
+from ogive.strategies import BayesianOptimization
+from ogive.strategies._bayesian import _milestone, _spread, log_improvement, warped
+from ogive.testing import ended, play, running, synthetic
+from ogive.trial import Proposal
+
+CUBE = SearchSpace(
+    [Decision(f"d{i}", "categorical", options=("a", "b", "c", "d")) for i in range(4)]
+)
+
+
+def matches(architecture, fidelity=1.0):
+    """How many decisions are right, and the right ones are worth more beside each other."""
+    right = [architecture[f"d{i}"] == "abcd"[i] for i in range(4)]
+    return sum(right) + sum(a and b for a, b in pairwise(right))
+
+
+def test_the_logarithm_of_the_improvement_is_that_of_the_integral():
+    for z in (-8.0, -3.0, -1.001, -1.0, -0.999, 0.0, 2.0):
+        expected, _ = quad(lambda x, z=z: max(x + z, 0) * norm.pdf(x), -z, 40, epsabs=0)
+        assert log_improvement(np.array([z]))[0] == pytest.approx(np.log(expected), rel=1e-5)
+    far = log_improvement(np.array([-1e2, -1e3, -1e5]))
+    assert np.all(np.diff(far) < 0)
+    assert far[0] == pytest.approx(-5000 - 0.5 * np.log(2 * np.pi) - 2 * np.log(100), abs=0.01)
+
+
+def test_targets_spread_the_best_apart_and_take_failures_for_the_worst():
+    values = np.array([50.0, 70.0, 90.0, 93.0, 94.0, np.nan])
+    targets = warped(values)
+    assert targets.mean() == pytest.approx(0, abs=1e-9)
+    assert targets.std() == pytest.approx(1)
+    assert np.all(np.diff(targets[:5]) > 0)
+    assert targets[5] == targets[0]
+    assert targets[4] - targets[2] > targets[1] - targets[0]
+
+
+def test_the_parameters_follow_from_the_trials_alone():
+    assert [_milestone(n) for n in (1, 19, 20, 21, 39, 40, 43, 321)] == [
+        1, 19, 20, 20, 38, 40, 40, 320
+    ]  # fmt: skip
+    chosen, targets = _spread(range(1000), np.arange(1000.0))
+    assert len(chosen) == len(set(chosen)) == len(targets) == 300
+    assert set(range(900, 1000)) <= set(chosen)
+
+
+def test_it_needs_far_fewer_trials_than_there_are_networks():
+    found = []
+    for seed in range(5):
+        trials = play(BayesianOptimization(CUBE), matches, 40, seed=seed)
+        values = [trial.value for trial in trials]
+        found.append(values.index(7) if 7 in values else 40)
+    assert np.median(found) < 25  # of 256
+
+
+def test_parallel_proposals_differ_in_more_than_one_decision():
+    strategy = BayesianOptimization(CUBE)
+    play(strategy, matches, 12)
+    proposals = strategy.ask(4, Random(0))
+    assert len({p.architecture for p in proposals}) == 4
+    # What is believed of the first is known to the second.
+    first = strategy.ask(1, Random(0))
+    assert first == proposals[:1]
+    strategy.tell(running(100, first[0]))
+    assert strategy.ask(1, Random(0)) == proposals[1:2]
+
+
+def test_it_starts_with_what_side_information_ranks_highest():
+    known = BayesianOptimization(CUBE, features=lambda a: (matches(a), -matches(a) / 2))
+    assert len(known.ask(3, Random(0))) == 3
+    helped = BayesianOptimization(CUBE, features=lambda a: (matches(a),))
+    trials = play(helped, matches, 5)
+    assert max(trial.value for trial in trials) == 7
+    # It is no more than information: where it misleads, the trials have the last word.
+    misled = play(BayesianOptimization(CUBE, features=lambda a: (-matches(a),)), matches, 40)
+    assert max(trial.value for trial in misled) == 7
+
+
+def test_what_is_like_the_rejected_is_avoided():
+    strategy = BayesianOptimization(CUBE)
+    rejected = 0
+    for number in range(60):
+        proposal = strategy.ask(1, Random(number))[0]
+        trial = running(number, proposal)
+        strategy.tell(trial)
+        if proposal.architecture["d0"] in "ab":
+            rejected += number >= 20
+            strategy.tell(replace(trial, state="rejected", costs={"params": 1e9}))
+        else:
+            strategy.tell(ended(trial, matches(proposal.architecture)))
+    assert rejected <= 15  # of 40; half of the space, and the better half, is out of bounds
+
+
+def test_a_value_from_a_longer_training_replaces_the_shorter_one():
+    strategy = BayesianOptimization(CUBE)
+    architecture = CUBE.sample(Random(0))
+    for number, (fidelity, value) in enumerate([(0.1, 0.2), (1.0, 0.9), (0.3, 0.5)]):
+        trial = running(number, Proposal(architecture, fidelity))
+        strategy.tell(trial)
+        strategy.tell(ended(trial, value))
+    forms, values = strategy._known.values()
+    assert (forms, list(values)) == ([architecture], [0.9])
+
+
+def test_a_space_of_ten_to_the_ten_with_floats_is_searched():
+    problem = synthetic(10)
+    trials = play(BayesianOptimization(problem.space), problem.value, 25, seed=1)
+    assert max(trial.value for trial in trials) > 0.8  # Random search: .61 after 25.

@@ -146,7 +146,8 @@ def compare(
 
     Args:
         table: A table, or the file of one.
-        strategies: Names with settings, such as ``evolution:population=50,sample=25``; or
+        strategies: Names with settings, such as ``evolution:population=50,sample=25`` or
+            ``bo:features=@c10_synflow+c10_nwot`` (columns of the table as side information); or
             functions that make a strategy for a space, by what to call them.
         protocol: ``queries``: the best signal by the number of full trainings; ``time``: that of
             NAS-Bench-201's paper, a signal after 12 epochs by the seconds that the trainings
@@ -166,7 +167,7 @@ def compare(
         SettingError: If a strategy, a column or another argument is not known or out of range.
     """
     table = table if isinstance(table, Table) else read(table)
-    made = contenders(strategies)
+    made = contenders(strategies, table)
     rules = _protocol(table, protocol, queries, seconds, signal, report, cost)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not numbers:
@@ -219,7 +220,7 @@ def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:
 # Strategies by name
 
 
-def contenders(strategies: Contenders) -> dict[str, Contender]:
+def contenders(strategies: Contenders, table: Table) -> dict[str, Contender]:
     """Returns strategies by what to call them.
 
     Raises:
@@ -237,7 +238,7 @@ def contenders(strategies: Contenders) -> dict[str, Contender]:
             f"A comparison needs a strategy, but got none. Known: {', '.join(known.STRATEGIES)}."
         )
     return {
-        name: _Named.read(given) if isinstance(given, str) else given
+        name: _Named.read(given, table) if isinstance(given, str) else given
         for name, given in strategies.items()
     }
 
@@ -250,15 +251,20 @@ class _Named:
     settings: Mapping[str, Any]
 
     @classmethod
-    def read(cls, text: str) -> _Named:
-        """Reads ``name:setting=value,…``; a value without a name is the first setting's."""
+    def read(cls, text: str, table: Table) -> _Named:
+        """Reads ``name:setting=value,…``; a value without a name is the first setting's.
+
+        ``@column+column`` are columns of the table as side information.
+        """
         name, _, rest = text.partition(":")
         settings: dict[str, Any] = {}
         for part in filter(None, rest.split(",")):
             setting, equals, value = part.partition("=")
             if not equals:
                 setting, value = known.first_setting(name), part
-            settings[setting.strip()] = _value(value.strip())
+            value = value.strip()
+            columns = value[1:].split("+") if value.startswith("@") else []
+            settings[setting.strip()] = table.features(columns) if columns else _value(value)
         return cls(name, settings)
 
     def __call__(self, space: SearchSpace) -> Strategy:

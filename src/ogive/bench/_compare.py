@@ -213,7 +213,7 @@ def _protocol(
 def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:
     if at is None:
         budget = protocol.budget
-        at = (budget / 4, budget / 2) if protocol.name == "time" else (25, 50, 100, 200, 500)
+        at = (budget / 4, budget / 2) if protocol.name == "time" else (25, 50, 100)
     return (*(mark for mark in sorted(set(at)) if 0 < mark < protocol.budget), protocol.budget)
 
 

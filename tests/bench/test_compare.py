@@ -17,7 +17,8 @@ from ogive.bench import Comparison, Table, Trace, compare, read, run
 from ogive.bench._compare import _value
 from ogive.errors import SettingError
 from ogive.executors import SerialExecutor
-from ogive.strategies import RandomSearch, RegularizedEvolution, Strategy
+from ogive.spaces import nasbench201
+from ogive.strategies import STRATEGIES, RandomSearch, RegularizedEvolution, Strategy
 from ogive.text import finite
 from ogive.trial import Proposal
 
@@ -261,6 +262,45 @@ def test_a_value_alone_is_the_first_settings(table: Table) -> None:
     assert alike(short, long)
 
 
+def test_columns_are_side_information(table: Table) -> None:
+    seen = {}
+
+    class Sided(RandomSearch):
+        def __init__(self, space, *, features=None):
+            super().__init__(space)
+            seen["features"] = features
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STRATEGIES, "sided", Sided)
+        compare(
+            table,
+            ["sided:features=@c10_test_acc_200_avg+c10valid_val_acc_12"],
+            queries=1,
+            seeds=1,
+            workers=1,
+        )
+    order = np.argsort(table.columns["c10_test_acc_200_avg"])
+    found = [seen["features"](table.architectures[row]) for row in order]
+    assert [first for first, _ in found] == [place / 60 for place in range(60)]
+    with pytest.raises(SettingError, match="has no 'synflow'"):
+        compare(table, ["sided:features=@synflow"], queries=1)
+
+
+def test_side_information_that_is_missing_is_that_of_an_equal_cell(data: Path) -> None:
+    table = read(data / "nb201.npz")
+    features = table.features(["c10_nwot"])
+    text = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format
+    skips, conv, none = "skip_connect", "nor_conv_3x3", "none"
+    whole = nasbench201.architecture_of(text(none, conv, none, none, none, skips))
+    dead = nasbench201.architecture_of(text(skips, conv, none, none, none, skips))
+    nothing = nasbench201.architecture_of(text(none, none, none, none, none, none))
+    column = table.columns["c10_nwot"]
+    assert math.isnan(column[table.row(dead)])
+    assert not math.isnan(column[table.row(whole)])
+    assert features(dead) == pytest.approx(features(whole), abs=0.01)  # one of several equal ones
+    assert features(nothing) == [0.0]
+
+
 def test_a_table_is_an_estimator(table: Table, tmp_path: Path) -> None:
     result = ogive.search(
         table.space,
@@ -332,6 +372,23 @@ def test_random_search_on_nas_bench_201_by_queries(data: Path) -> None:
     drawn = [signal[rng.choice(len(table), 50, replace=False)].max() for _ in range(2000)]
     [row] = comparison.rows
     assert row["signal_mean"] == pytest.approx(np.mean(drawn), abs=4 * row["signal_se"] + 0.03)
+
+
+def test_by_cost_cells_that_compute_the_same_are_different(data: Path) -> None:
+    spaces = []
+
+    def make(space):
+        spaces.append(space)
+        return RandomSearch(space)
+
+    for protocol in ("queries", "objectives"):
+        compare(data / "nb201.npz", {"r": make}, protocol=protocol, queries=1, seeds=1, workers=1)
+    dead = nasbench201.architecture_of(
+        "|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    )
+    by_signal, by_cost = spaces[-3], spaces[-1]
+    assert by_signal.canonical(dead) != dead
+    assert by_cost.canonical(dead) == dead
 
 
 def test_one_run_is_a_function_of_its_seed(table: Table) -> None:

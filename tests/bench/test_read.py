@@ -13,7 +13,8 @@ import pytest
 from ogive.bench import read
 from ogive.errors import ArchitectureError, SettingError, TaskError
 from ogive.space import PoolSpace
-from ogive.spaces._nasbench101 import EDGES, OPERATIONS, cell
+from ogive.spaces import nasbench101_cell
+from ogive.spaces._nasbench101 import OPERATIONS
 from ogive.spaces._nasbench201_cells import architecture_of
 
 Write = Callable[..., Path]
@@ -80,8 +81,8 @@ def test_fidelities_of_nas_bench_101(nb101: Path) -> None:
 
 def test_cells_of_nas_bench_101_have_their_output_at_the_end(nb101: Path) -> None:
     table = read(nb101)
-    assert table.architectures[0] == cell([e == "0-6" for e in EDGES], [])
-    assert table.architectures[1] == cell([e in ("0-1", "1-6") for e in EDGES], ["maxpool3x3"])
+    assert table.architectures[0] == nasbench101_cell([(0, 6)], [OPERATIONS[0]] * 5)
+    assert table.architectures[1] == nasbench101_cell([(0, 1), (1, 2)], ["maxpool3x3"])
     graphs = [table.space.graph(a) for a in table.architectures]  # type: ignore[misc]
     assert graphs[2].operations == ("input", OPERATIONS[0], OPERATIONS[1], "output")
     assert graphs[2].edges == ((0, 1), (0, 3), (1, 2), (2, 3))
@@ -114,7 +115,7 @@ def test_the_real_tables(data: Path) -> None:
     assert table.columns["c10_test_acc_200_avg"][best] == pytest.approx(94.373, abs=1e-3)
     assert "hwnas_c10_edgegpu_latency" in table.columns
     sample = read(data / "nb101_20k.npz")
-    assert sample.space.size == len(sample) == 20_001
+    assert sample.space.size == len(sample) == 20_001  # all valid, no two equal
     assert sample.row(sample.architectures[123]) == 123
 
 

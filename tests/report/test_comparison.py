@@ -91,7 +91,7 @@ def page(tmp_path):
 def test_a_comparison_is_told_whole(page):
     shown = page(make(row("random", 90.0), row("evolution:population=5", 91.5)))
     for words in (
-        "2 strategies on nb201",
+        "evolution:population=5 and random on nb201",
         "evolution:population=5 is ahead after 1,000 trainings.",
         "15,625 architectures of NAS-Bench-201",
         "4 seeds a strategy",
@@ -114,6 +114,7 @@ def test_a_tie_is_called_a_tie(page):
     assert "a is ahead after 1,000 trainings; b cannot be told from it" in near.text
     one_seed = page(make(row("a", 91.5, None), row("b", 90.0, None)))
     assert "b cannot be told from it" in one_seed.text
+    assert "3 strategies on nb201" in near.text
     many = page(make(*(row(name, 91.5) for name in "abcdefg")))
     assert "b, c, d, and 3 others cannot be told" in many.text
 

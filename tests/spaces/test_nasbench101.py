@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import permutations, product
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -11,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ogive.errors import ArchitectureError
 from ogive.space import Architecture
-from ogive.spaces import nasbench101_space
-from ogive.spaces._nasbench101 import EDGES, OPERATIONS, cell
+from ogive.spaces import nasbench101_cell, nasbench101_space
+from ogive.spaces._nasbench101 import EDGES, OPERATIONS
 
 SPACE = nasbench101_space()
 CELLS = st.integers(0, 10**6).map(lambda seed: SPACE.sample(Random(seed)))
@@ -23,7 +23,7 @@ CONV3, CONV1, POOL = OPERATIONS
 def make(*edges: str, **operations: str) -> Architecture:
     """``make("0-1", "1-6", op1=POOL)``; vertices of which nothing is said convolve 3 x 3."""
     inner = [operations.get(f"op{v}", CONV3) for v in range(1, 6)]
-    return cell([path in edges for path in EDGES], inner)
+    return nasbench101_cell([EDGES[path] for path in edges], inner)
 
 
 def renumbered(architecture: Architecture, order: tuple[int, ...]) -> Architecture | None:
@@ -33,7 +33,7 @@ def renumbered(architecture: Architecture, order: tuple[int, ...]) -> Architectu
     if any(a > b for a, b in moved):
         return None
     inner = {place[v]: str(architecture[f"op.{v}"]) for v in range(1, 6)}
-    return cell([ends in moved for ends in EDGES.values()], [inner[v] for v in range(1, 6)])
+    return nasbench101_cell(moved, [inner[v] for v in range(1, 6)])
 
 
 def test_the_space() -> None:
@@ -106,14 +106,15 @@ def test_a_graph_is_what_is_left_of_a_cell() -> None:
     assert found.edges == ((0, 1), (0, 2), (1, 2), (2, 3))
 
 
-def test_the_cells_of_the_sample_are_valid_and_different(data: Path) -> None:
-    table = dict(np.load(data / "nb101_20k.npz", allow_pickle=False))
-    names = table["op_names"].tolist()
-    forms = set()
-    for row in range(0, len(table["hash"]), 10):
-        if table["n_vertices"][row] == 7:
-            operations = [names[o] for o in table["op_code"][row]]
-            architecture = cell(table["adj_triu"][row].tolist(), operations)
-            assert SPACE.reason_invalid(architecture) is None
-            forms.add(SPACE.canonical(architecture))
-    assert len(forms) == (table["n_vertices"][::10] == 7).sum()
+def test_a_small_cell_has_its_output_behind_its_operations() -> None:
+    assert nasbench101_cell([(0, 1)], []) == make("0-6")
+    small = nasbench101_cell([(0, 1), (0, 2), (1, 2), (2, 3)], [POOL, CONV1])
+    assert small == make("0-1", "0-2", "1-2", "2-6", op1=POOL, op2=CONV1)
+
+
+@pytest.mark.parametrize("edges", [[(0, 3)], [(1, 1)], [(2, 1)], [(-1, 1)]])
+def test_what_is_no_cell_is_refused(edges: list[tuple[int, int]]) -> None:
+    with pytest.raises(ArchitectureError, match=r"up to 5 operations.*got 1 operations"):
+        nasbench101_cell(edges, [POOL])
+    with pytest.raises(ArchitectureError, match="got 6 operations"):
+        nasbench101_cell([], [POOL] * 6)

@@ -48,11 +48,17 @@ def test_a_larger_grid_is_walked_to_its_end_without_repeats(workers):
     assert set(found) == set(space.enumerate())
 
 
+def few(architecture):
+    return None if sum(architecture.values()) < 5 else "more than four in all"
+
+
 def test_what_a_space_rules_out_is_left_out():
-    space = of_categories(
-        4, 4, 4, 4, valid=lambda a: None if sum(a.values()) < 5 else "more than four in all"
-    )
+    space = of_categories(4, 4, 4, 4, valid=few)
     assert set(walked(space, 1000)) == set(space.enumerate())
+    rate = Decision("rate", "real", low=0.0, high=1.0)
+    found = walked(SearchSpace([*space.decisions, rate], valid=few), 1000)
+    assert all(few(architecture) is None for architecture in found)
+    assert len({tuple(a.values())[:4] for a in found}) == len(list(space.enumerate()))
 
 
 def test_the_first_hundred_cover_a_large_grid():

@@ -103,12 +103,27 @@ def test_a_rejected_trial_leaves_its_place_to_another():
         strategy.tell(replace(trial, state="rejected", error="params"))
     another = begun(strategy, 4, first=13)
     assert fidelities(another) == [1, 1, 9, 9]
+    strategy.tell(replace(another[2], state="rejected", error="params"))
+    assert fidelities(begun(strategy, 1, first=17)) == [9]
     end(strategy, trials[2:9])
     assert not [p for p in strategy.ask(1, Random(0)) if p.parent is not None]
     end(strategy, another[:2])
     lowest = [*trials[2:9], *another[:2]]
     best = sorted(lowest, key=lambda t: -lucky(t.architecture))[:3]
     assert [p.parent for p in strategy.ask(3, Random(0))] == [t.number for t in best]
+
+
+def test_a_place_is_left_in_an_earlier_round_too():
+    strategy = over_random(FAR)
+    trials = begun(strategy, 20)
+    strategy.tell(replace(trials[10], state="rejected", error="params"))
+    assert fidelities(begun(strategy, 5, first=20)) == [3] + [1] * 4
+
+
+def test_a_bracket_that_is_done_is_not_looked_at_again():
+    strategy = over_random(FAR)
+    play(strategy, lucky, 200, workers=3)
+    assert len(strategy._halving) < 4
 
 
 def test_a_failed_trial_is_never_promoted_and_its_bracket_ends():

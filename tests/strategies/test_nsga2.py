@@ -94,6 +94,16 @@ def test_a_network_that_was_trained_on_lives_once_and_is_gone_if_it_breaks():
     assert [trial.number for trial in strategy._alive] == [2]
 
 
+def test_the_first_population_is_drawn_from_all_of_the_space():
+    done = [t.architecture for t in play(NSGA2(FAR, population=12), lambda *_: 1.0, 40, workers=3)]
+
+    def distance(i):
+        return min(sum(a[path] != done[i][path] for path in a) for a in done[:i])
+
+    assert all(distance(i) > 8 for i in range(1, 12))
+    assert np.mean([distance(i) <= 8 for i in range(12, 40)]) > 0.3
+
+
 def test_a_child_has_each_decision_but_one_from_a_parent():
     strategy = NSGA2(FAR, population=2)
     a, b = (Architecture(dict.fromkeys(FAR.sample(Random(0)), option)) for option in (0, 1))

@@ -12,7 +12,7 @@ from ogive.bench._compare import Comparison, Contender, compare
 from ogive.bench._figures import Curves, Goal
 from ogive.bench._read import read
 from ogive.bench._run import Protocol, Trace, run
-from ogive.bench._table import Rung, Signal, Table
+from ogive.bench._table import Rung, SideInformation, Signal, Table
 
 __all__ = [
     "Comparison",
@@ -21,6 +21,7 @@ __all__ = [
     "Goal",
     "Protocol",
     "Rung",
+    "SideInformation",
     "Signal",
     "Table",
     "Trace",

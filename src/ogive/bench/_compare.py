@@ -21,7 +21,7 @@ from ogive.bench._run import Protocol, ProtocolName, Trace, run
 from ogive.bench._table import Table
 from ogive.errors import SettingError, did_you_mean
 from ogive.executors import SerialExecutor, WorkerPool
-from ogive.space import SearchSpace
+from ogive.space import PoolSpace, SearchSpace
 from ogive.strategies import Strategy
 
 __all__ = ["Comparison", "Contender", "Contenders", "Progress", "compare", "contenders"]
@@ -146,7 +146,8 @@ def compare(
 
     Args:
         table: A table, or the file of one.
-        strategies: Names with settings, such as ``evolution:population=50,sample=25``; or
+        strategies: Names with settings, such as ``evolution:population=50,sample=25`` or
+            ``bo:features=@c10_synflow+c10_nwot`` (columns of the table as side information); or
             functions that make a strategy for a space, by what to call them.
         protocol: ``queries``: the best signal by the number of full trainings; ``time``: that of
             NAS-Bench-201's paper, a signal after 12 epochs by the seconds that the trainings
@@ -166,13 +167,15 @@ def compare(
         SettingError: If a strategy, a column or another argument is not known or out of range.
     """
     table = table if isinstance(table, Table) else read(table)
-    made = contenders(strategies)
+    made = contenders(strategies, table)
     rules = _protocol(table, protocol, queries, seconds, signal, report, cost)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not numbers:
         raise SettingError("A comparison needs at least one seed, but got none. Ask for 50.")
     for make in made.values():
-        make(table.space)  # A setting that is wrong is said before the others have run for hours.
+        make(
+            _space(table, rules)
+        )  # A setting that is wrong is said before the others have run for hours.
     marks = _marks(rules, at)
     traces = _played(table, rules, made, numbers, workers or os.cpu_count() or 1, progress)
     return Comparison(table, rules, numbers, traces, marks)
@@ -210,14 +213,14 @@ def _protocol(
 def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:
     if at is None:
         budget = protocol.budget
-        at = (budget / 4, budget / 2) if protocol.name == "time" else (25, 50, 100, 200, 500)
+        at = (budget / 4, budget / 2) if protocol.name == "time" else (25, 50, 100)
     return (*(mark for mark in sorted(set(at)) if 0 < mark < protocol.budget), protocol.budget)
 
 
 # Strategies by name
 
 
-def contenders(strategies: Contenders) -> dict[str, Contender]:
+def contenders(strategies: Contenders, table: Table) -> dict[str, Contender]:
     """Returns strategies by what to call them.
 
     Raises:
@@ -235,7 +238,7 @@ def contenders(strategies: Contenders) -> dict[str, Contender]:
             f"A comparison needs a strategy, but got none. Known: {', '.join(known.STRATEGIES)}."
         )
     return {
-        name: _Named.read(given) if isinstance(given, str) else given
+        name: _Named.read(given, table) if isinstance(given, str) else given
         for name, given in strategies.items()
     }
 
@@ -248,15 +251,20 @@ class _Named:
     settings: Mapping[str, Any]
 
     @classmethod
-    def read(cls, text: str) -> _Named:
-        """Reads ``name:setting=value,…``; a value without a name is the first setting's."""
+    def read(cls, text: str, table: Table) -> _Named:
+        """Reads ``name:setting=value,…``; a value without a name is the first setting's.
+
+        ``@column+column`` are columns of the table as side information.
+        """
         name, _, rest = text.partition(":")
         settings: dict[str, Any] = {}
         for part in filter(None, rest.split(",")):
             setting, equals, value = part.partition("=")
             if not equals:
                 setting, value = known.first_setting(name), part
-            settings[setting.strip()] = _value(value.strip())
+            value = value.strip()
+            columns = value[1:].split("+") if value.startswith("@") else []
+            settings[setting.strip()] = table.features(columns) if columns else _value(value)
         return cls(name, settings)
 
     def __call__(self, space: SearchSpace) -> Strategy:
@@ -308,7 +316,19 @@ def _told(progress: Progress, name: str, _: Future[Trace]) -> None:
 
 def _play(table: Table, protocol: Protocol, make: Contender, seed: int) -> Trace:
     # A space may compare or encode all that it holds when it is first asked. No proposal pays.
-    first = table.architectures[0]
-    table.space.canonical(first)
-    next(iter(table.space.neighbours(first, Random(0))), None)
-    return run(table, protocol, make(table.space), seed)
+    space, first = _space(table, protocol), table.architectures[0]
+    space.canonical(first)
+    next(iter(space.neighbours(first, Random(0))), None)
+    return run(table, protocol, make(space), seed)
+
+
+def _space(table: Table, protocol: Protocol) -> SearchSpace:
+    """What strategies search.
+
+    By cost, cells that compute the same are not equal: branches that contribute nothing were
+    measured with the rest (the latencies of equal cells of NAS-Bench-201 differ by 10 %).
+    """
+    space = table.space
+    if protocol.cost is None or isinstance(space, PoolSpace):
+        return space
+    return SearchSpace(space.decisions, name=space.name, graph=space.graph)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from ogive.bench._table import Column, Rung, Signal, Table
 from ogive.errors import TaskError
 from ogive.space import Architecture, PoolSpace
-from ogive.spaces import _nasbench101 as nb101
-from ogive.spaces import _nasbench201_cells as nb201
-from ogive.spaces import nasbench101_space, nasbench201_space
+from ogive.spaces import nasbench101_cell, nasbench101_space, nasbench201_space
 
 __all__ = ["read"]
 
 _TEST10 = "c10_test_acc_200_avg"
+
+_VERTICES = 7
+"""Of the matrices in which the cells of NAS-Bench-101 are written."""
 
 _Arrays = Mapping[str, NDArray[Any]]
 
@@ -95,8 +96,9 @@ def _nasbench201(path: Path, arrays: _Arrays) -> Table:
 
 def _cells201(arrays: _Arrays) -> Iterable[Architecture]:
     names = arrays["op_names"].tolist()
+    paths = [decision.path for decision in nasbench201_space().decisions]
     for code in arrays["op_code"].tolist():
-        yield Architecture({p: names[o] for p, o in zip(nb201.EDGES, code, strict=True)})
+        yield Architecture({p: names[o] for p, o in zip(paths, code, strict=True)})
 
 
 def _signals201(columns: Mapping[str, Column]) -> dict[str, Signal]:
@@ -141,23 +143,16 @@ def _nasbench101(path: Path, arrays: _Arrays) -> Table:
 
 
 def _cells101(arrays: _Arrays) -> Iterable[Architecture]:
-    """The output of a cell stands behind its last inner vertex in the file, at the end here."""
     names = arrays["op_names"].tolist()
-    last = nb101.VERTICES - 1
-    for edges, code, vertices in zip(
-        arrays["adj_triu"].tolist(),
+    starts, ends = np.triu_indices(_VERTICES, 1)
+    for present, code, vertices in zip(
+        arrays["adj_triu"].astype(bool),
         arrays["op_code"].tolist(),
         arrays["n_vertices"].tolist(),
         strict=True,
     ):
-        place = {vertices - 1: last}
-        present = {
-            (start, place.get(end, end))
-            for (start, end), there in zip(nb101.EDGES.values(), edges, strict=True)
-            if there
-        }
-        moved = [ends in present for ends in nb101.EDGES.values()]
-        yield nb101.cell(moved, [names[o] for o in code[: vertices - 2]])
+        edges = zip(starts[present].tolist(), ends[present].tolist(), strict=True)
+        yield nasbench101_cell(edges, [names[o] for o in code[: vertices - 2]])
 
 
 def _signals101(columns: Mapping[str, Column]) -> dict[str, Signal]:

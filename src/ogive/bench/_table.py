@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ogive.errors import ArchitectureError, SettingError, did_you_mean
 from ogive.space import Architecture, SearchSpace
 
-__all__ = ["Column", "Rung", "Signal", "Table"]
+__all__ = ["Column", "Rung", "SideInformation", "Signal", "Table"]
 
 Column = NDArray[np.float64]
 """A number for each row of a table."""
@@ -154,6 +155,36 @@ class Table:
         begun = (report for data, report in self.reports.items() if signal.startswith(data))
         return next(begun, next(iter(self.reports.values())))
 
+    def features(self, names: Iterable[str]) -> SideInformation:
+        """Returns what some columns say of an architecture, as side information for a model.
+
+        Each is the share of the table that is below, from 0 to 1: zero-cost proxies differ by many
+        orders of magnitude. Where a column has no number, that of an equal architecture counts,
+        or else the least.
+
+        Raises:
+            SettingError: If there is no such column.
+        """
+        numbers = np.column_stack([self._ranks(self.column(name)) for name in names])
+        return SideInformation(self, numbers)
+
+    def _ranks(self, column: Column) -> Column:
+        known = {
+            self.space.canonical(architecture): value
+            for architecture, value in zip(self.architectures, column.tolist(), strict=True)
+            if not math.isnan(value)
+        }
+        least = min(known.values(), default=0.0)
+        filled = np.array(
+            [
+                known.get(self.space.canonical(architecture), least)
+                if math.isnan(value)
+                else value
+                for architecture, value in zip(self.architectures, column.tolist(), strict=True)
+            ]
+        )
+        return np.searchsorted(np.sort(filled), filled) / len(filled)
+
     def __call__(self, architecture: Mapping[str, Any], run: _Asked) -> dict[str, float]:
         """Looks an architecture up, as an estimator does.
 
@@ -174,3 +205,15 @@ class Table:
             name: float(self.columns[signal.at(run.fidelity).column][row])
             for name, signal in self.signals.items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SideInformation:
+    """What is known of an architecture before any trial; see :meth:`Table.features`."""
+
+    table: Table = field(repr=False)
+    numbers: NDArray[np.float64] = field(repr=False)
+
+    def __call__(self, architecture: Architecture) -> list[float]:
+        found: list[float] = self.numbers[self.table.row(architecture)].tolist()
+        return found

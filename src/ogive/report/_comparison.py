@@ -93,10 +93,11 @@ def _or_least(value: float | None) -> float:
 
 
 def _view(read: _Read) -> dict[str, Any]:
-    summary = read.summary
+    summary, names = read.summary, [row["strategy"] for row in read.rows]
     return {
         "status": "comparison",
-        "title": f"{len(read.rows)} strategies on {summary['table']}",
+        "title": f"{' and '.join(names) if len(names) < 3 else f'{len(names)} strategies'} on "
+        f"{summary['table']}",
         "lead": _lead(read),
         "tiles": _tiles(read),
         "legend": [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ogive.spaces._nasbench101 import nasbench101_space
+from ogive.spaces._nasbench101 import nasbench101_cell, nasbench101_space
 from ogive.spaces._nasbench201_cells import nasbench201_space
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "convnet",
     "default",
     "mlp",
+    "nasbench101_cell",
     "nasbench101_space",
     "nasbench201",
     "nasbench201_space",

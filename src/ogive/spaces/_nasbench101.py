@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ogive.errors import ArchitectureError
 from ogive.space import Architecture, Decision, Graph, SearchSpace
 
-__all__ = ["EDGES", "OPERATIONS", "VERTICES", "cell", "nasbench101_space"]
+__all__ = ["EDGES", "OPERATIONS", "VERTICES", "nasbench101_cell", "nasbench101_space"]
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 VERTICES = 7
@@ -44,15 +45,28 @@ def nasbench101_space() -> SearchSpace:
     )
 
 
-def cell(edges: Sequence[bool | int], operations: Sequence[str]) -> Architecture:
-    """Returns an architecture of the space.
+def nasbench101_cell(edges: Iterable[tuple[int, int]], operations: Sequence[str]) -> Architecture:
+    """Returns a cell as an architecture of the space.
 
     Args:
-        edges: The 21 entries of the upper triangle, row by row.
-        operations: Of the vertices between input and output; missing ones are not connected.
+        edges: Pairs of vertices: 0 is the input, then comes one for each operation, and then the
+            output.
+        operations: Of the inner vertices, at most five.
+
+    Raises:
+        ArchitectureError: If there are more, or an edge does not lead to a later vertex.
     """
+    output = len(operations) + 1
+    edges = list(edges)
+    if output > _OUTPUT or not all(0 <= start < end <= output for start, end in edges):
+        raise ArchitectureError(
+            f"A cell has up to {len(_INNER)} operations and edges that lead from a vertex to a "
+            f"later one, but got {len(operations)} operations and edges {edges}."
+        )
+    present = {(start, _OUTPUT if end == output else end) for start, end in edges}
+    # What the architecture decides for vertices that the cell does not have makes no difference.
     filled = [*operations, *OPERATIONS[:1] * (len(_INNER) - len(operations))]
-    decided: dict[str, Any] = dict(zip(EDGES, map(bool, edges), strict=True))
+    decided: dict[str, Any] = {path: ends in present for path, ends in EDGES.items()}
     return Architecture(decided | {f"op.{v}": filled[v - 1] for v in _INNER})
 
 
@@ -107,7 +121,7 @@ def _canonical(architecture: Architecture) -> Architecture:
     """
     found = _Cell.of(architecture)
     ways: list[dict[int, int]] = [{0: 0}]  # vertex → new number, for each way still open
-    inner: list[tuple[int, int]] = []
+    inner: list[tuple[int, int]] = []  # the operation and the parents of each vertex
     for number in range(1, len(found.operations) + 1):
         steps = [
             ((OPERATIONS.index(operation), _bits(found.parents[v], way)), {**way, v: number})
@@ -117,20 +131,20 @@ def _canonical(architecture: Architecture) -> Architecture:
         ]
         inner.append(min(described for described, _ in steps))
         ways = [way for described, way in steps if described == inner[-1]]
-    last = min(_bits(found.parents[_OUTPUT], way) for way in ways)
-    return architecture.replace(_described(inner, last))
+    inner.append((0, min(_bits(found.parents[_OUTPUT], way) for way in ways)))
+    edges = (
+        (parent, number)
+        for number, (_, parents) in enumerate(inner, 1)
+        for parent in range(number)
+        if parents >> parent & 1
+    )
+    operations = [OPERATIONS[operation] for operation, _ in inner[:-1]]
+    return architecture.replace(nasbench101_cell(edges, operations))
 
 
 def _bits(vertices: Iterable[int], way: Mapping[int, int]) -> int:
     """The new numbers of some vertices, as the bits of one number."""
     return sum(1 << way[vertex] for vertex in vertices)
-
-
-def _described(inner: Sequence[tuple[int, int]], last: int) -> Architecture:
-    """The cell whose inner vertices have these operations and parents, and whose output these."""
-    parents = {number: bits for number, (_, bits) in enumerate(inner, 1)} | {_OUTPUT: last}
-    edges = [parents.get(end, 0) >> start & 1 for start, end in EDGES.values()]
-    return cell(edges, [OPERATIONS[operation] for operation, _ in inner])
 
 
 def _graph(architecture: Architecture) -> Graph:

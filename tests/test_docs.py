@@ -81,7 +81,7 @@ def test_the_page_of_the_command_line_has_all_commands_and_their_options():
     assert set(shown) == set(group.list_commands(typer.Context(group)))
     for name, line in shown.items():
         command = group.get_command(typer.Context(group), name)
-        assert set(re.findall(r"--\w+", line)) == options_of(command), name
+        assert set(re.findall(r"--[\w-]+", line)) == options_of(command), name
 
 
 def test_the_page_of_the_command_line_has_all_exit_codes():

@@ -150,8 +150,9 @@ class _Number(Distribution):
     """A logistic variable of some mean and scale, squashed to the unit interval.
 
     The standard one is uniform when squashed, which no normal one is, and what falls between two
-    ends has an elementary probability. ``theta`` is the mean, and what a sigmoid turns into the
-    scale, between :data:`_NARROWEST` and about 2.
+    ends has an elementary probability. Ordinal values are parts of the interval too: what is
+    learned of one says something of its neighbours. ``theta`` is the mean, and what a sigmoid
+    turns into the scale, between :data:`_NARROWEST` and about 2.
     """
 
     size = 2

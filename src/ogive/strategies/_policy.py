@@ -2,8 +2,9 @@
 
 Both policies of neural architecture search by reinforcement learning: every decision for itself
 (Ying et al. 2019, arXiv:1902.09635), and an LSTM that walks from decision to decision
-(Zoph & Le 2017, arXiv:1611.01578, Section 3.1). They are written in numpy, gradients by hand: at
-this size (some thousand numbers) that is quicker than a tensor library, and the same everywhere.
+(Zoph & Le 2017, arXiv:1611.01578, Section 3.1). They are written in numpy, gradients by hand:
+products of this size take a tensor library longer to start than to compute, and are too small to
+be split among threads, whose number would change their last digits.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class SearchSpace:
         given = Architecture(decided)
         for path in given:
             self[path]  # Raises for a path that the space does not have.
-        checked = self._walk(partial(self._checked, given))
+        checked = self.walk(partial(self._checked, given))
         if extra := [path for path in given if path not in checked]:
             conditions = _said(self[extra[0]].conditions)
             raise ArchitectureError(
@@ -146,11 +146,11 @@ class SearchSpace:
         for path, value in given.items():
             if reason := self[path].why_not(value):
                 raise ArchitectureError(f"{path!r} {reason}.")
-        return self._walk(partial(_kept_or_drawn, given, rng))
+        return self.walk(partial(_kept_or_drawn, given, rng))
 
     # Walking
 
-    def _walk(self, decide: Callable[[Decision], Value]) -> Architecture:
+    def walk(self, decide: Callable[[Decision], Value]) -> Architecture:
         """Asks every active decision in order."""
         decided: dict[str, Value] = {}
         for decision in self.decisions:
@@ -204,7 +204,7 @@ class SearchSpace:
         return self._with(architecture, path, changed, rng)
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
-        return self._walk(partial(_kept_or_drawn, base.replace({path: value}), rng))
+        return self.walk(partial(_kept_or_drawn, base.replace({path: value}), rng))
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
         """Draws a child: each active decision from either parent that has it, else drawn."""
@@ -215,7 +215,7 @@ class SearchSpace:
                 return decision.sampler()(rng)
             return rng.choice(parents)[decision.path]
 
-        return self._first_valid(lambda: self._walk(inherit))
+        return self._first_valid(lambda: self.walk(inherit))
 
     def neighbours(self, architecture: Architecture, rng: Random) -> Iterator[Architecture]:
         """Yields the valid architectures that differ in one decision, in the space's order.

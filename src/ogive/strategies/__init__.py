@@ -9,12 +9,18 @@ from ogive.errors import SettingError, did_you_mean
 from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
+from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._optuna import OptunaSampler
 from ogive.strategies._random import RandomSearch
+from ogive.strategies._tpe import TPE
 
 __all__ = [
     "ASHA",
+    "BOHB",
     "STRATEGIES",
+    "TPE",
+    "OptunaSampler",
     "RandomSearch",
     "RegularizedEvolution",
     "Strategy",
@@ -25,6 +31,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": RegularizedEvolution,
     "asha": ASHA,
+    "tpe": TPE,
+    "bohb": BOHB,
+    "optuna": OptunaSampler,
 }
 
 

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 __all__ = [
     "ArchitectureError",
@@ -37,6 +39,7 @@ __all__ = [
     "TaskError",
     "TrialFailed",
     "did_you_mean",
+    "optional",
 ]
 
 
@@ -91,6 +94,18 @@ class MissingExtra(OgiveError, ImportError):
         super().__init__(
             f"{package} is needed for this and is not installed. Run: pip install 'ogive[{extra}]'"
         )
+
+
+def optional(package: str, extra: str) -> Any:
+    """Returns an optional package.
+
+    Raises:
+        MissingExtra: If it, or something that it needs, is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingExtra(error.name or package, extra) from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -114,6 +114,18 @@ def test_report_is_written_anew(ogive, finished):
     assert (folder / "report.html").stat().st_size > 10_000
 
 
+def test_export_to_optuna(ogive, finished, tmp_path):
+    optuna = pytest.importorskip("optuna")
+    folder, done = finished
+    url = f"sqlite:///{tmp_path}/study.db"
+    code, out, _ = ogive("export", folder, "--optuna", url)
+    assert code == 0
+    assert out == "5 trials in the study 'run'\n"  # The final training is none of them.
+    study = optuna.load_study(study_name="run", storage=url)
+    assert study.best_value == json.loads(done.stdout)["best"]["metrics"]["accuracy"]
+    assert ogive("export", folder, "--optuna", "study.db")[0] == 2
+
+
 def test_predict_labels_files(ogive, finished, tmp_path):
     folder, _ = finished
     images, labels = load_digits(return_X_y=True)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "resume": "Go on with a search that was interrupted.",
     "show": "Show where a search stands, or how it ended.",
     "report": "Write the report of a search anew, or open it.",
+    "export": "Write a search as a study that Optuna and its dashboard open.",
     "predict": "Predict with a bundle.",
     "spaces": "List the ready-made search spaces, or show one.",
     "bench": "Compare strategies on a benchmark table.",

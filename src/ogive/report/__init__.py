@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ogive.report._comparison import write_comparison
 from ogive.report._draw import draw
+from ogive.report._optuna import to_optuna
 from ogive.report._write import write
 
 if TYPE_CHECKING:
     from ogive.report._graph import network_graph
 
-__all__ = ["draw", "network_graph", "write", "write_comparison"]
+__all__ = ["draw", "network_graph", "to_optuna", "write", "write_comparison"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,26 +10,32 @@ from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
+from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
 from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._nsga2 import NSGA2
+from ogive.strategies._optuna import OptunaSampler
 from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
 from ogive.strategies._reinforce import Reinforce
+from ogive.strategies._tpe import TPE
 
 __all__ = [
     "ASHA",
+    "BOHB",
     "NSGA2",
     "PPO",
     "STRATEGIES",
+    "TPE",
     "BayesianOptimization",
     "GridSearch",
     "Hyperband",
     "LocalSearch",
     "MultiObjective",
+    "OptunaSampler",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
@@ -50,6 +56,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "hyperband": Hyperband,
     "reinforce": Reinforce,
     "ppo": PPO,
+    "tpe": TPE,
+    "bohb": BOHB,
+    "optuna": OptunaSampler,
 }
 
 

@@ -1,0 +1,56 @@
+"""BOHB (Falkner, Klein & Hutter 2018, arXiv:1807.01774): Hyperband whose members a model proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from ogive.space import SearchSpace
+from ogive.strategies._asha import ASHA
+from ogive.strategies._base import Strategy
+from ogive.strategies._tpe import TPE
+from ogive.trial import Proposal, Trial
+
+__all__ = ["BOHB"]
+
+
+class BOHB(Strategy):
+    """Successive halving of what :class:`TPE` proposes from the largest fidelity that has data.
+
+    A share of the proposals is drawn from the space, so that a model that a low fidelity misleads
+    costs a constant factor at most (section 4.1).
+
+    Args:
+        space: What to search.
+        eta: Of so many trials one goes on, to so many times the fidelity.
+        min_fidelity: The lowest fidelity is the least ``eta ** -k`` that is no less.
+        random_share: The share of random proposals (rho).
+        start_from: Architectures to try first.
+
+    Raises:
+        SettingError: As :class:`ASHA` and :class:`TPE` do.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        eta: int = 3,
+        min_fidelity: float = 1 / 9,
+        random_share: float = 1 / 3,
+        start_from: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.space = space
+        self.eta = eta
+        self.min_fidelity = min_fidelity
+        self.random_share = random_share
+        self.start_from = tuple(map(space.validate, start_from))
+        model = TPE(space, random_share=random_share, start_from=self.start_from)
+        self._halving = ASHA(space, proposer=model, eta=eta, min_fidelity=min_fidelity)
+
+    def ask(self, n: int, rng: Random) -> list[Proposal]:
+        return self._halving.ask(n, rng)
+
+    def tell(self, trial: Trial) -> None:
+        self._halving.tell(trial)

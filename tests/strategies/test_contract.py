@@ -13,6 +13,7 @@ from ogive.strategies import (
     PPO,
     STRATEGIES,
     TPE,
+    Auto,
     BayesianOptimization,
     GridSearch,
     Hyperband,
@@ -86,6 +87,13 @@ class TestMultiObjective(StrategyContract):
 
     def make(self, space):
         return MultiObjective(space)
+
+
+class TestAuto(StrategyContract):
+    trials = 30
+
+    def make(self, space):
+        return Auto(space, fidelities=True)
 
 
 class TestHyperband(StrategyContract):
@@ -178,6 +186,7 @@ def test_settings_hold_those_of_the_proposer():
         ("nsga2", {"population": 1}, "population=1"),
         ("bo", {"initial": 1}, "initial=1"),
         ("bo", {"acquisition": "pi"}, "'pi'"),
+        ("auto", {"objectives": 0}, "objectives=0"),
         ("mobo", {"initial": 0}, "initial=0"),
         ("mobo", {"acquisition": "ei"}, "'ei'"),
         ("evolution", {"start_from": [{"lrr": 1}]}, "lrr"),

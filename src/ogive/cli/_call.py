@@ -50,7 +50,7 @@ class Call:
     maximize: tuple[str, ...] = ()
     minimize: tuple[str, ...] = ()
     space: str | None = None
-    strategy: str = "asha"
+    strategy: str = "auto"
     start_from: str | None = None
     workers: int | None = None
     seed: int = 0

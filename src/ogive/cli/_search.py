@@ -55,7 +55,9 @@ def search(
     space: Annotated[
         str | None, typer.Option(help="A ready-made space, or file.py:function.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="asha, evolution or random.")] = "asha",
+    strategy: Annotated[
+        str, typer.Option(help="auto, bo, evolution, asha, random, …: see docs/strategies.md.")
+    ] = "auto",
     start_from: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="An earlier search, whose best are tried first."),

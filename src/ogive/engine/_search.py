@@ -53,7 +53,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     maximize: str | Sequence[str] | None = None,
     minimize: str | Sequence[str] = (),
-    strategy: str | Strategy = "asha",
+    strategy: str | Strategy = "auto",
     start_from: Prior = (),
     estimator: Estimator | None = None,
     recipe: RecipeLike | None = None,

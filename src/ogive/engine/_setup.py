@@ -224,7 +224,13 @@ def set_up(
     objectives = _objectives(maximize, minimize, given)
     if estimator is None and given is not None:
         _check_objectives(objectives, given)
-    strategy = _strategy(strategy, space, start_from)
+    strategy = _strategy(
+        strategy,
+        space,
+        start_from,
+        # What a user's own estimator makes of a fidelity is not known: it may take no notice.
+        auto={"objectives": len(objectives.names), "fidelities": estimator is None},
+    )
     return Setup(
         network=function,
         task=given,
@@ -240,10 +246,14 @@ def set_up(
     )
 
 
-def _strategy(strategy: str | Strategy, space: SearchSpace, start_from: Prior) -> Strategy:
+def _strategy(
+    strategy: str | Strategy, space: SearchSpace, start_from: Prior, *, auto: Mapping[str, Any]
+) -> Strategy:
     first = starts(start_from, space) if start_from else []
     if isinstance(strategy, str):
-        return strategies.by_name(strategy, space, **({"start_from": first} if first else {}))
+        settings: dict[str, Any] = {"start_from": first} if first else {}
+        settings |= auto if strategy == "auto" else {}
+        return strategies.by_name(strategy, space, **settings)
     if first:
         raise SettingError(
             "A strategy that is given as an object has its own start_from, but the search was "

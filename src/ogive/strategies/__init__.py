@@ -8,6 +8,7 @@ from typing import Any
 from ogive.errors import SettingError, did_you_mean
 from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
+from ogive.strategies._auto import Auto
 from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
@@ -30,6 +31,7 @@ __all__ = [
     "PPO",
     "STRATEGIES",
     "TPE",
+    "Auto",
     "BayesianOptimization",
     "GridSearch",
     "Hyperband",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
+    "auto": Auto,
     "random": RandomSearch,
     "grid": GridSearch,
     "local": LocalSearch,

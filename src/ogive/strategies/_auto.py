@@ -1,0 +1,91 @@
+"""The default: which strategy for which search, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from ogive.errors import SettingError
+from ogive.space import SearchSpace
+from ogive.strategies._asha import ASHA
+from ogive.strategies._base import Strategy
+from ogive.strategies._bayesian import BayesianOptimization
+from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._multiobjective import MultiObjective
+from ogive.strategies._nsga2 import NSGA2
+from ogive.trial import Proposal, Trial
+
+__all__ = ["Auto"]
+
+_MODELLED = 400
+"""Trials after which a model's thinking costs more than it gains: by then others find as much."""
+
+
+class Auto(Strategy):
+    """Picks a strategy by what is asked of it; ``benchmarks/tables.py`` has what it goes by.
+
+    * One objective: Bayesian optimisation, which needs the fewest trials on every table, and after
+      400 trials regularised evolution, which knows all of them, too, and thinks for a millisecond.
+    * Several: Bayesian optimisation of their hypervolume, and after 400 trials NSGA-II.
+    * Where trials can be shorter (they train networks): successive halving (ASHA) of what these
+      propose. With several objectives every trial is trained in full: which of two short
+      trainings is the better one is not said by one number.
+
+    Args:
+        space: What to search.
+        objectives: How many there are.
+        fidelities: Whether a trial can be trained for a part of the full length.
+        start_from: Architectures to try first.
+
+    Raises:
+        SettingError: Unless ``objectives >= 1``.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        objectives: int = 1,
+        fidelities: bool = False,
+        start_from: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        if objectives < 1:
+            raise SettingError(f"objectives >= 1 must hold, but got objectives={objectives}.")
+        self.space = space
+        self.objectives = objectives
+        self.fidelities = fidelities
+        self.start_from = tuple(map(space.validate, start_from))
+        several = objectives > 1
+        model = MultiObjective if several else BayesianOptimization
+        many = NSGA2 if several else RegularizedEvolution
+        staged = _Staged(
+            model(space, start_from=start_from), many(space, start_from=start_from), _MODELLED
+        )
+        self._chosen: Strategy = (
+            ASHA(space, proposer=staged) if fidelities and not several else staged
+        )
+
+    def ask(self, n: int, rng: Random) -> list[Proposal]:
+        return self._chosen.ask(n, rng)
+
+    def tell(self, trial: Trial) -> None:
+        self._chosen.tell(trial)
+
+
+class _Staged(Strategy):
+    """One strategy for the first trials and another for the others; both know all of them."""
+
+    def __init__(self, first: Strategy, then: Strategy, after: int) -> None:
+        self.space = first.space
+        self.first, self.then, self.after = first, then, after
+        self._numbers: set[int] = set()
+
+    def ask(self, n: int, rng: Random) -> list[Proposal]:
+        asked = self.first if len(self._numbers) < self.after else self.then
+        return asked.ask(n, rng)
+
+    def tell(self, trial: Trial) -> None:
+        self._numbers.add(trial.number)
+        self.first.tell(trial)
+        self.then.tell(trial)

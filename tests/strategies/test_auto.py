@@ -1,0 +1,45 @@
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from ogive.strategies import Auto, by_name
+from ogive.strategies._auto import _MODELLED
+from ogive.testing import ended, play, running, synthetic
+from ogive.trial import Proposal
+
+PROBLEM = synthetic(3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "like"),
+    [
+        ({}, ("bo", {})),
+        ({"objectives": 2}, ("mobo", {})),
+        ({"fidelities": True}, ("asha", {"proposer": "bo"})),
+        ({"objectives": 2, "fidelities": True}, ("mobo", {})),
+    ],
+)
+def test_it_proposes_what_the_strategy_of_its_rule_does(settings, like):
+    name, their = like
+    chosen = by_name(name, PROBLEM.space, **their)
+    auto = Auto(PROBLEM.space, **settings)
+    for number in range(12):
+        proposals = auto.ask(1, Random(number))
+        assert proposals == chosen.ask(1, Random(number))
+        trial = running(number, proposals[0])
+        done = ended(trial, PROBLEM.value(trial.architecture, trial.fidelity))
+        if settings.get("objectives", 1) > 1:
+            done = replace(done, values=(done.value, -float(number % 3)))
+        for strategy in (auto, chosen):
+            strategy.tell(trial)
+            strategy.tell(done)
+
+
+def test_with_many_trials_it_thinks_for_no_longer():
+    auto, evolution = Auto(PROBLEM.space), by_name("evolution", PROBLEM.space)
+    for trial in play(by_name("random", PROBLEM.space), PROBLEM.value, _MODELLED):
+        for strategy in (auto, evolution):
+            strategy.tell(running(trial.number, Proposal(trial.architecture)))
+            strategy.tell(trial)
+    assert auto.ask(3, Random(0)) == evolution.ask(3, Random(0))

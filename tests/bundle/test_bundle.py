@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -63,10 +65,22 @@ def predict_py(folder, *arguments) -> list[str]:
     return [line.rsplit(" ", 1)[-1] for line in done.stdout.splitlines()]
 
 
-def test_images_are_labelled_alike_by_every_road(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A bundle, and what its writing found; an export takes seconds."""
+    digits, folder = images(), tmp_path_factory.mktemp("bundle") / "b"
+    return folder, bundle.write(folder, network(digits), digits, ARCHITECTURE, CARD)
+
+
+@pytest.fixture
+def older(written, tmp_path):
+    """A bundle of the test's own."""
+    return Path(shutil.copytree(written[0], tmp_path / "b"))
+
+
+def test_images_are_labelled_alike_by_every_road(written, older, tmp_path):
     digits = images()
-    model = network(digits)
-    found = bundle.write(tmp_path / "b", model, digits, ARCHITECTURE, CARD)
+    model, found = network(digits), written[1]
     assert all(found[form]["labels_agree"] for form in ("onnx", "pt2", "safetensors"))
     loaded = bundle.load(tmp_path / "b")
     assert loaded.architecture == ARCHITECTURE
@@ -125,21 +139,19 @@ class Mixing(nn.Module):
 
 
 @pytest.mark.parametrize("wrong", [Counting, Mixing])
-def test_a_network_that_diverges_leaves_the_older_bundle(tmp_path, wrong):
+def test_a_network_that_diverges_leaves_the_older_bundle(older, tmp_path, wrong):
     digits = images()
-    bundle.write(tmp_path / "b", network(digits), digits, ARCHITECTURE, CARD)
-    before = (tmp_path / "b" / "model.onnx").read_bytes()
+    before = (older / "model.onnx").read_bytes()
     with pytest.raises(BundleError, match="must agree"):
-        bundle.write(tmp_path / "b", wrong(network(digits)), digits, ARCHITECTURE, CARD)
-    assert (tmp_path / "b" / "model.onnx").read_bytes() == before
+        bundle.write(older, wrong(network(digits)), digits, ARCHITECTURE, CARD)
+    assert (older / "model.onnx").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_newer_bundle_replaces_the_older(tmp_path):
+def test_a_newer_bundle_replaces_the_older(older, tmp_path):
     digits = images()
-    for width in (8, 9):
-        bundle.write(tmp_path / "b", network(digits), digits, Architecture({"w": width}), CARD)
-    assert bundle.load(tmp_path / "b").architecture["w"] == 9
+    bundle.write(older, network(digits), digits, Architecture({"w": 9}), CARD)
+    assert bundle.load(older).architecture["w"] == 9
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     damaged = {"model.onnx": b"\x08", "preprocessing.json": b"{}", "card.json": b"[1]"}
     for name, content in damaged.items():

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from ogive.strategies import Auto, by_name
-from ogive.strategies._auto import _MODELLED
+from ogive.strategies._auto import MODELLED
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal
 
@@ -18,6 +18,8 @@ PROBLEM = synthetic(3)
         ({"objectives": 2}, ("mobo", {})),
         ({"fidelities": True}, ("asha", {"proposer": "bo"})),
         ({"objectives": 2, "fidelities": True}, ("mobo", {})),
+        ({"many": True}, ("evolution", {})),
+        ({"many": True, "objectives": 2}, ("nsga2", {})),
     ],
 )
 def test_it_proposes_what_the_strategy_of_its_rule_does(settings, like):
@@ -38,7 +40,7 @@ def test_it_proposes_what_the_strategy_of_its_rule_does(settings, like):
 
 def test_with_many_trials_it_thinks_for_no_longer():
     auto, evolution = Auto(PROBLEM.space), by_name("evolution", PROBLEM.space)
-    for trial in play(by_name("random", PROBLEM.space), PROBLEM.value, _MODELLED):
+    for trial in play(by_name("random", PROBLEM.space), PROBLEM.value, MODELLED):
         for strategy in (auto, evolution):
             strategy.tell(running(trial.number, Proposal(trial.architecture)))
             strategy.tell(trial)

@@ -33,6 +33,9 @@ from ogive.task import Task
 
 __all__ = ["Setup", "opening", "references", "set_up"]
 
+_MANY = 1_000
+"""A budget of more trials than this is for trials that take no time to speak of."""
+
 REPORTED = ("params", "macs", "memory_mb")
 """Costs that every trial is reported with."""
 
@@ -229,7 +232,11 @@ def set_up(
         space,
         start_from,
         # What a user's own estimator makes of a fidelity is not known: it may take no notice.
-        auto={"objectives": len(objectives.names), "fidelities": estimator is None},
+        auto={
+            "objectives": len(objectives.names),
+            "fidelities": estimator is None,
+            "many": (budget.trials or 0) > _MANY,
+        },
     )
     return Setup(
         network=function,

@@ -16,9 +16,9 @@ from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._nsga2 import NSGA2
 from ogive.trial import Proposal, Trial
 
-__all__ = ["Auto"]
+__all__ = ["MODELLED", "Auto"]
 
-_MODELLED = 400
+MODELLED = 400
 """Trials after which a model's thinking costs more than it gains: by then others find as much."""
 
 
@@ -28,6 +28,8 @@ class Auto(Strategy):
     * One objective: Bayesian optimisation, which needs the fewest trials on every table, and after
       400 trials regularised evolution, which knows all of them, too, and thinks for a millisecond.
     * Several: Bayesian optimisation of their hypervolume, and after 400 trials NSGA-II.
+    * Where there will be many more trials than that, evolution or NSGA-II from the first: trials
+      are cheap then, and a model's thinking is not.
     * Where trials can be shorter (they train networks): successive halving (ASHA) of what these
       propose. With several objectives every trial is trained in full: which of two short
       trainings is the better one is not said by one number.
@@ -36,6 +38,7 @@ class Auto(Strategy):
         space: What to search.
         objectives: How many there are.
         fidelities: Whether a trial can be trained for a part of the full length.
+        many: Whether there will be many more trials than a model is worth its thinking for.
         start_from: Architectures to try first.
 
     Raises:
@@ -48,6 +51,7 @@ class Auto(Strategy):
         *,
         objectives: int = 1,
         fidelities: bool = False,
+        many: bool = False,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if objectives < 1:
@@ -55,16 +59,19 @@ class Auto(Strategy):
         self.space = space
         self.objectives = objectives
         self.fidelities = fidelities
+        self.many = many
         self.start_from = tuple(map(space.validate, start_from))
         several = objectives > 1
-        model = MultiObjective if several else BayesianOptimization
-        many = NSGA2 if several else RegularizedEvolution
-        staged = _Staged(
-            model(space, start_from=start_from), many(space, start_from=start_from), _MODELLED
+        proposer: Strategy = (NSGA2 if several else RegularizedEvolution)(
+            space, start_from=start_from
         )
-        self._chosen: Strategy = (
-            ASHA(space, proposer=staged) if fidelities and not several else staged
-        )
+        if not many:
+            model = (MultiObjective if several else BayesianOptimization)(
+                space, start_from=start_from
+            )
+            proposer = _Staged(model, proposer, MODELLED)
+        halved = fidelities and not several
+        self._chosen = ASHA(space, proposer=proposer) if halved else proposer
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         return self._chosen.ask(n, rng)

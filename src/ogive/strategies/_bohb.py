@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from ogive.space import SearchSpace
-from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
+from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._tpe import TPE
 from ogive.trial import Proposal, Trial
 
@@ -16,7 +16,7 @@ __all__ = ["BOHB"]
 
 
 class BOHB(Strategy):
-    """Successive halving of what :class:`TPE` proposes from the largest fidelity that has data.
+    """:class:`Hyperband` of what :class:`TPE` proposes from the largest fidelity that has data.
 
     A share of the proposals is drawn from the space, so that a model that a low fidelity misleads
     costs a constant factor at most (section 4.1).
@@ -29,7 +29,7 @@ class BOHB(Strategy):
         start_from: Architectures to try first.
 
     Raises:
-        SettingError: As :class:`ASHA` and :class:`TPE` do.
+        SettingError: As :class:`Hyperband` and :class:`TPE` do.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class BOHB(Strategy):
         self.random_share = random_share
         self.start_from = tuple(map(space.validate, start_from))
         model = TPE(space, random_share=random_share, start_from=self.start_from)
-        self._halving = ASHA(space, proposer=model, eta=eta, min_fidelity=min_fidelity)
+        self._brackets = Hyperband(space, proposer=model, eta=eta, min_fidelity=min_fidelity)
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        return self._halving.ask(n, rng)
+        return self._brackets.ask(n, rng)
 
     def tell(self, trial: Trial) -> None:
-        self._halving.tell(trial)
+        self._brackets.tell(trial)

@@ -90,10 +90,10 @@ class TestMultiObjective(StrategyContract):
 
 
 class TestAuto(StrategyContract):
-    trials = 30
+    trials = 40
 
     def make(self, space):
-        return Auto(space, fidelities=True)
+        return Auto(space)
 
 
 class TestHyperband(StrategyContract):

@@ -107,7 +107,7 @@ def test_a_value_from_a_longer_training_replaces_the_shorter_one():
         trial = running(number, Proposal(architecture, fidelity))
         strategy.tell(trial)
         strategy.tell(ended(trial, value))
-    forms, values = strategy._known.values()
+    forms, values = strategy._search.known.values()
     assert (forms, values.tolist()) == ([architecture], [[0.9]])
 
 

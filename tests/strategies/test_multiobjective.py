@@ -98,3 +98,8 @@ def test_one_objective_and_three_are_searched_too():
     assert len(searched(MultiObjective(SPACE), 25, of=three)) == 25
     with pytest.raises(SettingError, match="there are 3"):
         searched(MultiObjective(SPACE, acquisition="ehvi"), 25, of=three)
+
+
+def test_it_starts_with_what_side_information_ranks_highest():
+    helped = MultiObjective(SPACE, initial=3, features=lambda a: (-float(a["d0"]),))
+    assert max(trial.architecture["d0"] for trial in searched(helped, 3)) <= 1

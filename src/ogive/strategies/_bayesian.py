@@ -15,15 +15,15 @@ from ogive.space import Architecture, SearchSpace
 from ogive.strategies._base import Strategy
 from ogive.strategies._features import SideInformation
 from ogive.strategies._gp import Floats, Points
-from ogive.strategies._known import Known
-from ogive.strategies._screen import Score, Screen
-from ogive.strategies._surrogate import Belief, Surrogate
-from ogive.strategies._untried import Batch, Tried
+from ogive.strategies._model_based import ModelBased
+from ogive.strategies._screen import Score
+from ogive.strategies._surrogate import Belief
+from ogive.strategies._untried import Batch
 from ogive.trial import Proposal, Trial
 
 __all__ = ["BayesianOptimization"]
 
-PARENTS = 20
+_PARENTS = 20
 """So many of the best are varied to find candidates."""
 
 _SAMPLED = 1_000
@@ -65,8 +65,6 @@ class BayesianOptimization(Strategy):
         features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        if initial < 2:
-            raise SettingError(f"initial >= 2 must hold, but got initial={initial}.")
         if acquisition not in ("ei", "ts"):
             raise SettingError(f"acquisition is 'ei' or 'ts', but got {acquisition!r}.")
         self.space = space
@@ -75,53 +73,29 @@ class BayesianOptimization(Strategy):
         self.graph = graph
         self.features = features
         self.start_from = tuple(map(space.validate, start_from))
-        self._tried = Tried(space)
-        self._known = Known(space)
-        self._surrogate = Surrogate(space, self._known, features, graph=graph)
-        self._screen = Screen(space, self._tried, self._surrogate)
+        self._search = ModelBased(
+            space, initial=initial, side=features, graph=graph, start_from=self.start_from
+        )
 
     def tell(self, trial: Trial) -> None:
-        self._tried.add(trial.architecture)
-        self._known.tell(trial)
+        self._search.tell(trial)
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        batch = Batch(self._tried, n, self.start_from)
-        while batch.wanting and self._known.begun + len(batch) < self.initial:
-            if not self._offer_start(batch, rng):
-                break
-        if batch.wanting:
-            self._offer_promising(batch, rng)
-        while batch.wanting and batch.sample(rng):
-            pass
-        return batch.proposals()
-
-    def _offer_start(self, batch: Batch, rng: Random) -> bool:
-        if self.features is None:
-            return batch.sample(rng)
-        drawn = self._screen.draw(batch, [], rng)
-        ranks = np.array([self.features(a) for a in drawn]).argsort(0).argsort(0).mean(1)
-        return any(batch.offer(drawn[i]) for i in np.argsort(-ranks, kind="stable"))
-
-    def _offer_promising(self, batch: Batch, rng: Random) -> None:
-        values = self._surrogate.values("value", _first)
-        if values is None:
-            return
-        belief = Belief(self._surrogate, [values])
-        for architecture in [*self._known.running, *batch.forms]:
-            belief.take_in(architecture)
-        parents = self._best()
-        while batch.wanting:
+        def promising(batch: Batch) -> Architecture | None:
+            values = self._search.surrogate.values("value", _first)
+            if values is None:
+                return None
+            belief = self._search.belief([values], batch)
             ei = self.acquisition == "ei"
             score = improvement(belief) if ei else _sampler(belief, rng)
-            best = self._screen.best(score, batch, parents, rng, climb=ei)
-            if best is None or not batch.offer(best):
-                return
-            belief.take_in(best)
+            return self._search.screen.best(score, batch, self._best(), rng, climb=ei)
+
+        return self._search.ask(n, rng, promising)
 
     def _best(self) -> list[Architecture]:
-        forms, values = self._known.values()
+        forms, values = self._search.known.values()
         order = np.argsort(-np.nan_to_num(values[:, 0], nan=-np.inf), kind="stable")
-        return [forms[i] for i in order[:PARENTS]]
+        return [forms[i] for i in order[:_PARENTS]]
 
 
 def _first(values: Floats) -> Floats:

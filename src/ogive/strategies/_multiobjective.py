@@ -15,11 +15,11 @@ from ogive.space import Architecture, SearchSpace
 from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import improvement
 from ogive.strategies._features import SideInformation
-from ogive.strategies._gp import Floats, Points
-from ogive.strategies._known import Known
-from ogive.strategies._screen import Score, Screen
-from ogive.strategies._surrogate import Belief, Surrogate, levelled
-from ogive.strategies._untried import Batch, Tried
+from ogive.strategies._gp import Floats, Points, Posterior
+from ogive.strategies._model_based import ModelBased
+from ogive.strategies._screen import Score
+from ogive.strategies._surrogate import Belief, levelled
+from ogive.strategies._untried import Batch
 from ogive.trial import Proposal, Trial
 
 __all__ = ["MultiObjective"]
@@ -43,7 +43,8 @@ class MultiObjective(Strategy):
             two objectives (Emmerich et al. 2011), which is what it needs. ``"parego"``: the
             expected improvement of a weighted sum with the worst objective, its weights drawn anew
             for each proposal (Knowles 2006). By default the first where there are two.
-        features: Side information: numbers known of an architecture before any trial.
+        features: Side information: numbers known of an architecture before any trial. The first
+            trials are those whose numbers rank highest on average.
         start_from: Architectures to try first.
 
     Raises:
@@ -59,8 +60,6 @@ class MultiObjective(Strategy):
         features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        if initial < 2:
-            raise SettingError(f"initial >= 2 must hold, but got initial={initial}.")
         if acquisition not in ("ehvi", "parego", None):
             raise SettingError(f"acquisition is 'ehvi' or 'parego', but got {acquisition!r}.")
         self.space = space
@@ -68,49 +67,38 @@ class MultiObjective(Strategy):
         self.acquisition = acquisition
         self.features = features
         self.start_from = tuple(map(space.validate, start_from))
-        self._tried = Tried(space)
-        self._known = Known(space)
-        self._surrogate = Surrogate(space, self._known, features, graph=False)
-        self._screen = Screen(space, self._tried, self._surrogate)
+        self._search = ModelBased(
+            space, initial=initial, side=features, graph=False, start_from=self.start_from
+        )
 
     def tell(self, trial: Trial) -> None:
-        self._tried.add(trial.architecture)
-        self._known.tell(trial)
+        self._search.tell(trial)
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
-        batch = Batch(self._tried, n, self.start_from)
-        while batch.wanting and self._known.begun + len(batch) < self.initial:
-            if not batch.sample(rng):
-                break
-        while batch.wanting and self._offer_promising(batch, rng):
-            pass
-        while batch.wanting and batch.sample(rng):
-            pass
-        return batch.proposals()
+        def promising(batch: Batch) -> Architecture | None:
+            forms, values = self._search.known.values()
+            objectives = values.shape[1]
+            exact = objectives == 2 if self.acquisition is None else self.acquisition == "ehvi"
+            processes = self._processes(objectives, rng, exact=exact)
+            known = [process for process in processes if process is not None]
+            if len(known) < len(processes):
+                return None
+            belief = self._search.belief(known, batch)
+            score = _hypervolume_improvement(belief) if exact else improvement(belief)
+            return self._search.screen.best(score, batch, _front(forms, values), rng)
 
-    def _offer_promising(self, batch: Batch, rng: Random) -> bool:
-        forms, values = self._known.values()
-        exact = self.acquisition == "ehvi" or (self.acquisition is None and values.shape[1] == 2)
-        if self.acquisition == "ehvi" and values.shape[1] != 2:
+        return self._search.ask(n, rng, promising)
+
+    def _processes(self, objectives: int, rng: Random, *, exact: bool) -> list[Posterior | None]:
+        values = self._search.surrogate.values
+        if not exact:
+            return [values("weighted", _weighted(objectives, rng))]
+        if objectives != 2:
             raise SettingError(
-                f"acquisition='ehvi' is for two objectives, but there are {values.shape[1]}. "
+                f"acquisition='ehvi' is for two objectives, but there are {objectives}. "
                 "Leave it out, or use 'parego'."
             )
-        if exact:
-            processes = [
-                self._surrogate.values(f"objective {i}", _column(i), levelled) for i in range(2)
-            ]
-        else:
-            processes = [self._surrogate.values("weighted", _weighted(values.shape[1], rng))]
-        known = [process for process in processes if process is not None]
-        if len(known) < len(processes):
-            return False
-        belief = Belief(self._surrogate, known)
-        for architecture in [*self._known.running, *batch.forms]:
-            belief.take_in(architecture)
-        score = _hypervolume_improvement(belief) if exact else improvement(belief)
-        best = self._screen.best(score, batch, _front(forms, values), rng)
-        return best is not None and batch.offer(best)
+        return [values(f"objective {i}", _column(i), levelled) for i in range(2)]
 
 
 def _column(i: int) -> Any:

@@ -30,9 +30,6 @@ _OTHERS = {"BaseGASampler", "BaseSampler", "PartialFixedSampler"}
 _DRAWS = 10
 """Draws of a sampler in a row that bring nothing new, after which the last one is mutated."""
 
-_WALK = 50
-"""Mutations in a row that bring nothing new, after which an architecture is drawn at random."""
-
 
 class OptunaSampler(Strategy):
     """Asks a sampler of Optuna, of which it keeps nothing but a study of what it was told.
@@ -98,11 +95,7 @@ class OptunaSampler(Strategy):
             architecture = self._suggestion(study, rng)
             if self.space.reason_invalid(architecture) is None and batch.offer(architecture):
                 return True
-        for _ in range(_WALK):
-            architecture = self.space.mutate(architecture, rng)
-            if batch.offer(architecture):
-                return True
-        return False
+        return batch.walk(architecture, rng)
 
     def _suggestion(self, study: optuna.Study, rng: Random) -> Architecture:
         with self._calling():

@@ -28,6 +28,30 @@ _DOUBT = 0.1
 """How far the process of the limits must be from 0 for certainty; that of a trial is at 1."""
 
 
+def warped(values: Floats) -> Floats:
+    """Returns targets of zero mean and unit variance that spread the best apart.
+
+    They are ``-log(best - value + margin)``. What is not finite counts as the worst.
+    """
+    finite = values[np.isfinite(values)]
+    values = np.where(np.isfinite(values), values, finite.min())
+    low, high = np.percentile(finite, [25, 75])
+    margin = _MARGIN * (high - low or finite.std() or 1.0)
+    targets = -np.log(finite.max() - values + margin)
+    centred: Floats = targets - targets.mean()
+    return centred / (centred.std() or 1.0)
+
+
+def levelled(values: Floats) -> Floats:
+    """Returns targets of zero mean and unit variance, in proportion but for the far worse."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [25, 75])
+    floor = max(finite.min(), low - _FAR * (high - low or finite.std()))
+    targets = np.where(np.isfinite(values), np.maximum(values, floor), floor)
+    centred: Floats = targets - targets.mean()
+    return centred / (centred.std() or 1.0)
+
+
 class Surrogate:
     """Gaussian processes over the trials of a search, each fitted as trials come in.
 
@@ -61,14 +85,14 @@ class Surrogate:
         self,
         name: str,
         target: Callable[[Floats], Floats],
-        warp: Callable[[Floats], Floats] | None = None,
+        warp: Callable[[Floats], Floats] = warped,
     ) -> Posterior | None:
         """Returns the process after the values of all trials; ``None`` where there are no two.
 
         Args:
             name: Under which fitted parameters are kept.
             target: Turns ``(networks, objectives)`` into the value of each network.
-            warp: Turns values into the targets of the process; :func:`warped` by default.
+            warp: Turns values into the targets of the process.
         """
         forms, values = self._known.values()
         finite = values[np.isfinite(values).all(1)]
@@ -77,7 +101,6 @@ class Surrogate:
         some, their = self._known.values(_milestone(len(self._known)))
         if np.isfinite(their).all(1).sum() < 2:
             some, their = forms, values
-        warp = warp or warped
         chosen = _spread(target(their))
         parameters = self._fit(name, [some[i] for i in chosen], warp(target(their)[chosen]))
         return self._process.posterior(parameters, self.features(forms), warp(target(values)))
@@ -123,30 +146,6 @@ class Belief:
         mean, deviation = self._limits.predict(points)
         likely: Floats = log_ndtr(mean / np.hypot(deviation, _DOUBT))
         return likely
-
-
-def warped(values: Floats) -> Floats:
-    """Returns targets of zero mean and unit variance that spread the best apart.
-
-    They are ``-log(best - value + margin)``. What is not finite counts as the worst.
-    """
-    finite = values[np.isfinite(values)]
-    values = np.where(np.isfinite(values), values, finite.min())
-    low, high = np.percentile(finite, [25, 75])
-    margin = _MARGIN * (high - low or finite.std() or 1.0)
-    targets = -np.log(finite.max() - values + margin)
-    centred: Floats = targets - targets.mean()
-    return centred / (centred.std() or 1.0)
-
-
-def levelled(values: Floats) -> Floats:
-    """Returns targets of zero mean and unit variance, in proportion but for the far worse."""
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, [25, 75])
-    floor = max(finite.min(), low - _FAR * (high - low or finite.std()))
-    targets = np.where(np.isfinite(values), np.maximum(values, floor), floor)
-    centred: Floats = targets - targets.mean()
-    return centred / (centred.std() or 1.0)
 
 
 def _milestone(n: int) -> int:

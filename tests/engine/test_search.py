@@ -434,14 +434,17 @@ def perceptron(choose, task):
 
 
 @pytest.mark.parametrize(
-    ("data", "network", "recipe"),
-    [("digits", narrow, QUICK), ("diabetes", perceptron, Recipe(epochs=40, lr=0.02, patience=3))],
+    ("data", "network", "recipe", "budget"),
+    [
+        ("digits", narrow, QUICK, 24),
+        ("diabetes", perceptron, Recipe(epochs=40, lr=0.1, patience=3), 300),
+    ],
 )
-def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network, recipe):
+def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network, recipe, budget):
     result = search(
         network,
         data,
-        epochs=24,
+        epochs=budget,
         workers=1,
         executor=SerialExecutor(),
         recipe=recipe,
@@ -450,7 +453,8 @@ def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network,
     trials = result.summary["trials"]
     used = sum(trial["metrics"].get("epochs", 0) for trial in trials)
     # What runs when the budget of the search ends is not cut off.
-    assert 10 <= used <= 24 + result.summary["plan"]["epochs"]
+    longest = result.summary["plan"]["epochs"]
+    assert 10 <= used <= budget + longest
     best = {trial["number"]: trial["metrics"].get("best_epoch") for trial in trials}
     finals = [trial for trial in trials if trial["role"] == "final"]
     assert finals
@@ -459,6 +463,7 @@ def test_the_epochs_of_the_finals_are_within_the_budget(tmp_path, data, network,
         length = best[final["parent"]]
         assert (length is None) == (recipe.patience is None)
         assert length is None or final["metrics"]["epochs"] == pytest.approx(length, abs=0.1)
+        assert length is None or length < longest - 1  # or the test would show nothing
 
 
 def test_a_search_starts_from_the_best_of_an_earlier_one(tmp_path):
@@ -468,13 +473,25 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(tmp_path):
     )
     assert again.trials["value"].max() == earlier.trials["value"].max()
     # A similar space: what it has in common is carried over, what is new takes its first value.
-    like = SearchSpace([*SPACE.decisions[1:], Decision("new", "ordinal", options=(7, 8))])
+    like = SearchSpace(
+        [
+            Decision("d1", "ordinal", options=(0, 1)),  # The best value is none of these.
+            *SPACE.decisions[2:],
+            Decision("new", "ordinal", options=(7, 8)),
+        ]
+    )
     similar = estimated(
         tmp_path / "similar", like, trials=1, start_from=tmp_path / "earlier" / "run"
     )
     best = dict(earlier.best.architecture)
+    assert best["d1"] > 1
     del best["d0"]
-    assert dict(similar.best.architecture) == {**best, "new": 7}
+    assert dict(similar.best.architecture) == {**best, "d1": 0, "new": 7}
+
+
+@pytest.mark.parametrize(("trials", "many"), [(60, False), (1001, True)])
+def test_trials_by_the_thousand_are_not_modelled(tmp_path, trials, many):
+    assert estimated(tmp_path, trials=trials, strategy="auto")._setup.strategy.many == many
 
 
 def test_a_search_starts_from_what_is_given(tmp_path):

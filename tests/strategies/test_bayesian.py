@@ -10,7 +10,7 @@ from scipy.stats import norm
 from ogive.space import Decision, SearchSpace
 from ogive.strategies import BayesianOptimization
 from ogive.strategies._bayesian import log_improvement
-from ogive.strategies._surrogate import _milestone, _spread, warped
+from ogive.strategies._surrogate import Belief, _milestone, _spread, warped
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal
 
@@ -62,11 +62,14 @@ def test_it_needs_far_fewer_trials_than_there_are_networks():
     assert np.median(found) < 25  # of 256
 
 
-def test_parallel_proposals_differ_in_more_than_one_decision():
+def test_parallel_proposals_know_of_each_other(monkeypatch):
     strategy = BayesianOptimization(CUBE)
     play(strategy, matches, 12)
     proposals = strategy.ask(4, Random(0))
     assert len({p.architecture for p in proposals}) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(Belief, "take_in", lambda *_: None)
+        assert strategy.ask(4, Random(0)) != proposals
     # What is believed of the first is known to the second.
     first = strategy.ask(1, Random(0))
     assert first == proposals[:1]

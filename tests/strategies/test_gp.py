@@ -9,18 +9,18 @@ from scipy.optimize import approx_fprime
 from ogive.strategies._gp import Additive, GaussianProcess, Product
 
 RNG = np.random.default_rng(0)
-GROUPS = np.array([0, 0, 1])
+GROUPS = np.array([0, 0, 1, 2])
 TERMS = (Product(GROUPS, 1.0), Additive(GROUPS, 0.5))
-POINTS = [RNG.random((12, 3)), RNG.random((12, 3))]
+POINTS = [RNG.random((12, 4)), RNG.random((12, 4))]
 TARGETS = RNG.standard_normal(12)
-PARAMETERS = RNG.standard_normal(6) * 0.5 - 1
+PARAMETERS = RNG.standard_normal(8) * 0.5 - 1
 
 
 def slowly(parameters, a, b):
     """The kernel of two points."""
     weights = np.exp(parameters)
-    squares = ((a[0] - b[0]) ** 2 * weights[[0, 0, 1]]).sum()
-    return weights[2] * math.exp(-squares) + (a[1] * b[1] * weights[[3, 3, 4]]).sum()
+    squares = ((a[0] - b[0]) ** 2 * weights[[0, 0, 1, 2]]).sum()
+    return weights[3] * math.exp(-squares) + (a[1] * b[1] * weights[[4, 4, 5, 6]]).sum()
 
 
 def matrix(parameters, a, b):

@@ -86,6 +86,13 @@ def test_weights_prefer_one_objective_or_the_other():
     assert chosen == {0, 1, 2}
 
 
+def test_of_points_with_the_same_worst_objective_the_better_one_wins():
+    table = np.array([[0.5, 0.5], [0.5, 0.9], [1.0, 0.0], [0.0, 1.0]])
+    for seed in range(20):
+        plain, better = _weighted(2, Random(seed))(table)[:2]
+        assert better > plain
+
+
 def test_one_objective_and_three_are_searched_too():
     def one(architecture):
         return values(architecture)[:1]

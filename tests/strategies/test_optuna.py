@@ -167,6 +167,24 @@ def test_a_factory_of_ones_own():
 # What a study holds
 
 
+class Stuck(optuna.samplers.RandomSampler):
+    """Suggests the same whatever it was told."""
+
+    def sample_independent(self, study, trial, name, among):
+        if isinstance(among, optuna.distributions.CategoricalDistribution):
+            return among.choices[0]
+        return among.low
+
+
+def test_a_sampler_that_only_repeats_itself_is_gone_on_from():
+    strategy = OptunaSampler(SPACE, sampler=Stuck)
+    first, second, third = strategy.ask(3, Random(0))
+    assert dict(first.architecture) == {"op": "conv", "lr": 1e-4, "width": 8, "kernel": 1}
+    for proposal in (second, third):
+        changed = first.architecture.items() - proposal.architecture.items()
+        assert {path for path, _ in changed} <= {"op", "kernel"} or len(changed) == 1
+
+
 def trials_of(strategy):
     return strategy._scratch(0).trials
 

@@ -25,8 +25,9 @@ MODELLED = 400
 class Auto(Strategy):
     """Picks a strategy by what is asked of it; ``benchmarks/tables.py`` has what it goes by.
 
-    * One objective: Bayesian optimisation, which needs the fewest trials on every table, and after
-      400 trials regularised evolution, which knows all of them, too, and thinks for a millisecond.
+    * One objective: Bayesian optimisation, which needs the fewest trials (``tables.py nb201``), and
+      after 400 trials regularised evolution, which knows all of them, too, and thinks for less
+      than a millisecond.
     * Several: Bayesian optimisation of their hypervolume, and after 400 trials NSGA-II.
     * Where there will be many more trials than that, evolution or NSGA-II from the first: trials
       are cheap then, and a model's thinking is not.

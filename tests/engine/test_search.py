@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from torch import nn
 
 from ogive import bundle, task
-from ogive.engine import search, summarize
+from ogive.engine import Budget, search, summarize
+from ogive.engine._setup import set_up
 from ogive.errors import (
     ArchitectureError,
     JournalError,
@@ -357,6 +359,27 @@ def test_no_more_trials_are_run_than_were_asked_for(tmp_path):
 def test_limits_are_checked(tmp_path, limits):
     with pytest.raises(SettingError):
         search(narrow, "digits", limits=limits, trials=4, out=tmp_path / "run")
+
+
+def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
+    setup = set_up(
+        narrow,
+        "digits",
+        budget=Budget(trials=2),
+        limits={"params": 10, "latency_ms": 5},
+        maximize=None,
+        minimize=(),
+        strategy="random",
+        start_from=(),
+        estimator=None,
+        recipe=QUICK,
+        seed=0,
+        folder=tmp_path,
+    )
+    architecture = Architecture({"width": 4})
+    assert set(setup.costs_within(architecture)) == {"params"}
+    setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})
+    assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
 
 
 def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tmp_path):

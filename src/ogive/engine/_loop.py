@@ -257,7 +257,7 @@ class Loop:
     def _launch(self, trial: Trial) -> None:
         begun = time.monotonic()
         try:
-            costs = self._costs(trial)
+            costs = self._setup.costs_within(trial.architecture)
         except Exception as error:  # noqa: BLE001  # a user's network function may raise anything
             self._append(ended(self._me, trial.number, "failed", error=_reason(error)))
             return
@@ -287,17 +287,6 @@ class Loop:
             run,
         )
         self._running[trial.number] = _Running(trial, run, costs, future, begun)
-
-    def _costs(self, trial: Trial) -> dict[str, float]:
-        """Measures in ascending order of price, and no further than the first broken limit."""
-        found: dict[str, float] = {}
-        limits = self._setup.limits
-        for names in ([n for n in ("params", "macs") if n in limits], self._setup.cost_names):
-            missing = [name for name in names if name not in found]
-            found |= self._setup.costs(trial.architecture, missing) if missing else {}
-            if exceeded(found, limits):
-                break
-        return found
 
     def _run(self, trial: Trial) -> Run:
         folder = trial_folder(self._setup.folder, trial.number)

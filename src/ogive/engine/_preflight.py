@@ -55,7 +55,8 @@ def cores() -> int:
 def _reference_of(setup: Setup) -> Architecture | None:
     """The largest hand-made architecture within the limits, if the space has one."""
     for architecture in references(setup):
-        if exceeded(setup.costs(architecture, tuple(setup.limits)), setup.limits) is None:
+        costs = setup.costs_within(architecture, tuple(setup.limits))
+        if exceeded(costs, setup.limits) is None:
             return architecture
     return None
 

@@ -21,7 +21,7 @@ from ogive import spaces, strategies
 from ogive import task as tasks
 from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
-from ogive.engine._objectives import Objectives
+from ogive.engine._objectives import Objectives, exceeded
 from ogive.engine._prior import Prior, starts
 from ogive.errors import JournalMismatch, SettingError, did_you_mean
 from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
@@ -32,6 +32,9 @@ from ogive.strategies import Strategy
 from ogive.task import Task
 
 __all__ = ["Setup", "opening", "references", "set_up"]
+
+_COUNTED = ("params", "macs")
+"""Costs that take no more than to build a network and to run it once, both on the meta device."""
 
 _MANY = 1_000
 """A budget of more trials than this is for trials that take no time to speak of."""
@@ -110,6 +113,20 @@ class Setup:
         found = costs(self.build(architecture, "meta"), self.task, cheap, batch_size=batch)
         if dear:
             found |= costs(self.build(architecture), self.task, dear, batch_size=batch)
+        return found
+
+    def costs_within(
+        self, architecture: Architecture, names: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Measures in ascending order of price, and no further than the first broken limit."""
+        names = self.cost_names if names is None else names
+        cheap = [name for name in names if name in CHEAP]
+        found: dict[str, float] = {}
+        for some in ([name for name in _COUNTED if name in self.limits], cheap, names):
+            missing = [name for name in some if name not in found]
+            found |= self.costs(architecture, missing) if missing else {}
+            if exceeded(found, self.limits):
+                break
         return found
 
     # Identity

@@ -42,6 +42,12 @@ def convnet(choose, task):
 
 
 result = ogive.search(
-    convnet, task, estimator=readout, maximize="readout", strategy="random", trials=14
+    convnet,
+    task,
+    estimator=readout,
+    maximize="readout",
+    strategy="random",
+    recipe=ogive.Recipe(epochs=10),
+    trials=14,
 )
 print(result.architecture, result.test["accuracy"])

@@ -6,7 +6,7 @@ result = ogive.search(
     None,
     "digits",
     limits={"params": 3000, "latency_ms": 0.5},
-    recipe=ogive.Recipe(epochs=12),
+    recipe=ogive.Recipe(epochs=8),  # of a full training; by default it follows from the data
     trials=8,
     out="runs/example-limits",
 )

@@ -112,7 +112,8 @@ def test_nothing_but_copies_of_a_row(refused, tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["params=1", "latency_ms=0.000001"])
-def test_a_limit_that_no_architecture_meets(refused, limit):
+def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
+    monkeypatch.setattr("ogive.engine._limits._PATIENCE", 2.0)
     message = refused(5, "digits", "--limit", limit)
     assert "nearest" in message
     assert limit.split("=")[0] in message

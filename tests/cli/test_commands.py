@@ -242,7 +242,7 @@ class AtATerminal:
 def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
-        "search", "digits", "--space", space, "--trials", "40", "--strategy", "random",
+        "search", "digits", "--space", space, "--trials", "14", "--strategy", "random",
         "--out", folder,
     )  # fmt: skip
     terminal.until(r"trial 0 complete")

@@ -17,6 +17,9 @@ Costs = Callable[[Architecture], Mapping[str, float]]
 
 _SAMPLES = 64
 
+_PATIENCE = 20.0
+"""Seconds that the search for one architecture within the limits may take."""
+
 
 def checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
     """Returns the limits, having checked their names and values.
@@ -42,7 +45,6 @@ def smallest_within(
     costs: Costs,
     *,
     rng: Random,
-    seconds: float = 20.0,
 ) -> Architecture:
     """Returns an architecture that meets the limits.
 
@@ -51,7 +53,7 @@ def smallest_within(
     Raises:
         LimitError: If it found none, with the nearest it found.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _PATIENCE
 
     def excess(architecture: Architecture) -> float:
         measured = costs(architecture)

@@ -13,6 +13,7 @@ from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._gp import Additive, GaussianProcess
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
@@ -31,8 +32,10 @@ __all__ = [
     "PPO",
     "STRATEGIES",
     "TPE",
+    "Additive",
     "Auto",
     "BayesianOptimization",
+    "GaussianProcess",
     "GridSearch",
     "Hyperband",
     "LocalSearch",

@@ -2,6 +2,7 @@
 
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._predictor import PerformancePredictor, Ranking
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
@@ -21,7 +22,9 @@ __all__ = [
     "Estimator",
     "FinalValue",
     "FitOn",
+    "PerformancePredictor",
     "Precision",
+    "Ranking",
     "Recipe",
     "RecipeLike",
     "Run",

@@ -13,6 +13,7 @@ from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._features import Features, SideInformation
 from ogive.strategies._gp import Additive, GaussianProcess
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
@@ -35,6 +36,7 @@ __all__ = [
     "Additive",
     "Auto",
     "BayesianOptimization",
+    "Features",
     "GaussianProcess",
     "GridSearch",
     "Hyperband",
@@ -44,6 +46,7 @@ __all__ = [
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
+    "SideInformation",
     "Strategy",
     "by_name",
     "first_setting",

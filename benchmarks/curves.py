@@ -118,9 +118,7 @@ def main():
         curves, on = known["curves"], known["machine"]
     found = replayed([Curve(tuple(c["epochs"]), tuple(c["values"])) for c in curves])
     found |= {"trainings": len(curves), "metric": "-log_loss", "machine": on}
-    lines = ",\n".join(json.dumps(curve) for curve in curves)
-    head = json.dumps(found, indent=1).rstrip("}\n")
-    path.write_text(f'{head},\n "curves": [\n{lines}\n]\n}}\n')
+    path.write_text(json.dumps({**found, "curves": curves}) + "\n")
     print(json.dumps(found, indent=1))
 
 

@@ -116,8 +116,13 @@ def main():
     else:
         known = json.loads(path.read_text())
         curves, on = known["curves"], known["machine"]
-    found = replayed([Curve(tuple(c["epochs"]), tuple(c["values"])) for c in curves])
-    found |= {"trainings": len(curves), "metric": "-log_loss", "machine": on}
+    # A loss has a floor at 0 that a regression does not know of; its logarithm has none.
+    scales = {"-log_loss": lambda v: v, "-log(log_loss)": lambda v: -np.log(-v)}
+    found = {"trainings": len(curves), "machine": on}
+    for name, scale in scales.items():
+        values = [tuple(scale(np.array(c["values"])).tolist()) for c in curves]
+        pairs = zip(curves, values, strict=True)
+        found[name] = replayed([Curve(tuple(c["epochs"]), v) for c, v in pairs])
     path.write_text(json.dumps({**found, "curves": curves}) + "\n")
     print(json.dumps(found, indent=1))
 

@@ -28,6 +28,8 @@ _FEWEST = 6
 class Curve:
     """Values along a training, larger is better.
 
+    A loss is best given as ``-log(loss)``: close to its floor at 0 a line would foresee too much.
+
     Attributes:
         epochs: Where, ascending.
         values: What was measured there.

@@ -1,6 +1,8 @@
 """How good is an architecture: training, and what other estimators share with it."""
 
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
+from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._predictor import PerformancePredictor, Ranking
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
@@ -16,15 +18,21 @@ from ogive.estimators._train import (
 
 __all__ = [
     "Bench",
+    "Curve",
     "Estimator",
+    "FinalValue",
     "FitOn",
+    "PerformancePredictor",
     "Precision",
+    "Ranking",
     "Recipe",
     "RecipeLike",
     "Run",
     "Schedule",
     "Training",
+    "chance_to_beat",
     "device_of",
+    "final_value",
     "measure_speed",
     "predict",
     "run_trial",

@@ -12,7 +12,17 @@ from torch import nn
 
 from ogive.errors import SettingError, did_you_mean
 from ogive.hardware._latency import Latency, measure_latency
+from ogive.hardware._parts import (
+    Operation,
+    Part,
+    Parts,
+    decided_parts,
+    network_parts,
+    operations,
+)
+from ogive.hardware._predict import LatencyPredictor, PredictionError, learn_latency
 from ogive.hardware._static import macs, memory_mb, params, size_mb
+from ogive.hardware._table import OperationTable
 from ogive.task import Task
 
 __all__ = [
@@ -20,10 +30,20 @@ __all__ = [
     "COSTS",
     "Cost",
     "Latency",
+    "LatencyPredictor",
+    "Operation",
+    "OperationTable",
+    "Part",
+    "Parts",
+    "PredictionError",
     "costs",
+    "decided_parts",
+    "learn_latency",
     "macs",
     "measure_latency",
     "memory_mb",
+    "network_parts",
+    "operations",
     "params",
     "size_mb",
 ]

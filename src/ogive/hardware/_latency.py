@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -16,11 +16,19 @@ import torch
 from torch import nn
 
 from ogive import nn as readings
-from ogive.task import Task
 
-__all__ = ["Engine", "Latency", "measure_latency"]
+__all__ = ["Engine", "Latency", "Shaped", "measure_latency"]
 
 Engine = Literal["onnxruntime", "torch"]
+
+
+class Shaped(Protocol):
+    """What a measurement needs of a task."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
 
 _WARM_UP_SECONDS = 0.05
 _SECONDS = 0.3
@@ -44,7 +52,7 @@ class Latency:
 
 def measure_latency(
     network: nn.Module,
-    task: Task,
+    task: Shaped,
     *,
     engine: Engine = "onnxruntime",
     threads: int = 1,

@@ -37,7 +37,7 @@ def macs(network: nn.Module, task: Task) -> float:
     not. Counted on the meta device in training mode, since in evaluation torch fuses attention
     into an operation that its counter does not know.
     """
-    network = _on_meta(network).train()
+    network = on_meta(network).train()
     inputs = task.example(2, device="meta")  # Batch normalisation in training needs two.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(inputs)
@@ -52,7 +52,7 @@ def memory_mb(network: nn.Module, task: Task, batch_size: int) -> float:
     for the backward pass, each storage once. Counted on the meta device; workspace of kernels and
     the framework itself come on top.
     """
-    network = _on_meta(network).train()
+    network = on_meta(network).train()
     inputs = task.example(batch_size, device="meta")
     # Storages have no public identity; _cdata is the address of torch's own object.
     saved: dict[int, int] = {}
@@ -74,7 +74,7 @@ def memory_mb(network: nn.Module, task: Task, batch_size: int) -> float:
     return (fixed + sum(saved.values()) + _bytes([inputs])) / _MIB
 
 
-def _on_meta(network: nn.Module) -> nn.Module:
+def on_meta(network: nn.Module) -> nn.Module:
     if any(t.device.type != "meta" for t in (*network.parameters(), *network.buffers())):
         return copy.deepcopy(network).to("meta")
     return network

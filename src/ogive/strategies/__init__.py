@@ -13,6 +13,8 @@ from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._features import Features, SideInformation
+from ogive.strategies._gp import Additive, GaussianProcess
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
@@ -31,8 +33,11 @@ __all__ = [
     "PPO",
     "STRATEGIES",
     "TPE",
+    "Additive",
     "Auto",
     "BayesianOptimization",
+    "Features",
+    "GaussianProcess",
     "GridSearch",
     "Hyperband",
     "LocalSearch",
@@ -41,6 +46,7 @@ __all__ = [
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
+    "SideInformation",
     "Strategy",
     "by_name",
     "first_setting",

@@ -1,5 +1,6 @@
 """How good is an architecture: training, and what other estimators share with it."""
 
+from ogive.estimators._batches import Batches
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
@@ -8,13 +9,17 @@ from ogive.estimators._train import (
     FitOn,
     Precision,
     Training,
+    autocast,
     device_of,
+    optimizer_of,
     predict,
     step_seconds,
     train,
+    write_whole,
 )
 
 __all__ = [
+    "Batches",
     "Bench",
     "Estimator",
     "FitOn",
@@ -24,10 +29,13 @@ __all__ = [
     "Run",
     "Schedule",
     "Training",
+    "autocast",
     "device_of",
     "measure_speed",
+    "optimizer_of",
     "predict",
     "run_trial",
     "step_seconds",
     "train",
+    "write_whole",
 ]

@@ -18,7 +18,7 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._record import record
-from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest
+from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest, largest_value
 from ogive.nn._tabular import (
     NORMALISATIONS,
     CategoryEmbedding,
@@ -65,6 +65,7 @@ __all__ = [
     "conv",
     "decide",
     "largest",
+    "largest_value",
     "linear",
     "nonlinearity",
     "normalisation",

@@ -21,7 +21,7 @@ from ogive.nn._places import Place, places, window
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.task import Task
 
-__all__ = ["Mixture", "Route", "Supernet", "calibrate", "largest"]
+__all__ = ["Mixture", "Route", "Supernet", "calibrate", "largest", "largest_value"]
 
 _PATIENCE = 60
 """Architectures drawn in a row that hold nothing new, after which all places are known."""
@@ -37,19 +37,20 @@ def largest(space: SearchSpace, rng: Random | None = None) -> Architecture:
         space: Where it comes from.
         rng: Draws what is no number; without it, that takes its first value.
     """
+    return space.walk(lambda decision: largest_value(decision, rng))
 
-    def decide(decision: Decision) -> Any:
-        if decision.kind == "ordinal":
-            return decision.options[-1]
-        if decision.kind in ("integer", "real"):
-            return decision.high
-        if decision.kind == "subset":
-            size = decision.sizes[-1]
-            chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
-            return tuple(option for option in decision.options if option in chosen)
-        return rng.choice(decision.options) if rng else decision.options[0]
 
-    return space.walk(decide)
+def largest_value(decision: Decision, rng: Random | None = None) -> Any:
+    """Returns the largest number of a decision; what is no number is drawn, or the first."""
+    if decision.kind == "ordinal":
+        return decision.options[-1]
+    if decision.kind in ("integer", "real"):
+        return decision.high
+    if decision.kind == "subset":
+        size = decision.sizes[-1]
+        chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
+        return tuple(option for option in decision.options if option in chosen)
+    return rng.choice(decision.options) if rng else decision.options[0]
 
 
 class Supernet(nn.Module):
@@ -295,6 +296,19 @@ class Mixture(Route):
         for module in self.network.modules():
             if isinstance(module, Mixed) and len(module.options) > 1:
                 found[module.path] = tuple(module.options)
+        return found
+
+    @property
+    def skips(self) -> dict[str, frozenset[str]]:
+        """For each of these decisions, the options that give what they get."""
+        found: dict[str, frozenset[str]] = {}
+        for module in self.network.modules():
+            if isinstance(module, Mixed):
+                found[module.path] = frozenset(
+                    option
+                    for option, each in module.options.items()
+                    if isinstance(each, nn.Identity)
+                )
         return found
 
 

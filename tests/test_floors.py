@@ -19,6 +19,7 @@ FLOORS = {
     "spaces": 3,
     "estimators": 3,
     "hardware": 3,
+    "oneshot": 3,
     "bundle": 3,
     "report": 3,
     "progress": 3,
@@ -31,6 +32,7 @@ FLOORS = {
 
 SIDEWAYS = {
     ("trial", "space"),  # its records hold architectures
+    ("oneshot", "estimators"),  # what it trains is asked as one, and trained as one
     ("bench", "executors"),  # seeds are run side by side
     ("engine", "executors"),  # the loop starts its own workers by default
 }

@@ -1,5 +1,6 @@
 """How good is an architecture: training, and what other estimators share with it."""
 
+from ogive.estimators._batches import Batches
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
 from ogive.estimators._predictor import PerformancePredictor, Ranking
@@ -10,13 +11,17 @@ from ogive.estimators._train import (
     FitOn,
     Precision,
     Training,
+    autocast,
     device_of,
+    optimizer_of,
     predict,
     step_seconds,
     train,
+    write_whole,
 )
 
 __all__ = [
+    "Batches",
     "Bench",
     "Curve",
     "Estimator",
@@ -30,12 +35,15 @@ __all__ = [
     "Run",
     "Schedule",
     "Training",
+    "autocast",
     "chance_to_beat",
     "device_of",
     "final_value",
     "measure_speed",
+    "optimizer_of",
     "predict",
     "run_trial",
     "step_seconds",
     "train",
+    "write_whole",
 ]

@@ -29,7 +29,18 @@ from ogive.nn import Chooser, NetworkFunction
 from ogive.space import Architecture
 from ogive.task import Split, Task
 
-__all__ = ["FitOn", "Precision", "Training", "device_of", "predict", "step_seconds", "train"]
+__all__ = [
+    "FitOn",
+    "Precision",
+    "Training",
+    "autocast",
+    "device_of",
+    "optimizer_of",
+    "predict",
+    "step_seconds",
+    "train",
+    "write_whole",
+]
 
 FitOn = Literal["train", "all"]
 Precision = Literal["fp32", "bf16"]
@@ -162,7 +173,7 @@ class _Trainer:
             total=max(1, round(epochs * run.fidelity * self._steps)),
             full=max(1, round(epochs * self._steps)),
         )
-        self._optimizer = _optimizer(self._network, recipe, self._device)
+        self._optimizer = optimizer_of(self._network, recipe, self._device)
         self._average = _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
         self._step = 0
         self._order: tuple[int, Tensor] | None = None
@@ -222,7 +233,7 @@ class _Trainer:
             inputs = augment(inputs, self._recipe, rng, self._data.blank)
         if self._recipe.mixup:
             inputs, targets = mixup(inputs, self._soft(targets), self._recipe.mixup, rng)
-        with _autocast(self._device, self._precision):
+        with autocast(self._device, self._precision):
             outputs = self._network(_laid_out(inputs))
         loss = self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
         if not math.isfinite(loss.item()):
@@ -334,7 +345,9 @@ class _Trainer:
                 name: value.detach().cpu().contiguous().clone()
                 for name, value in self._network.state_dict().items()
             }
-            _write(self._run.folder / "model.safetensors", lambda path: save_file(weights, path))
+            write_whole(
+                self._run.folder / "model.safetensors", lambda path: save_file(weights, path)
+            )
         return metrics
 
     # Checkpoints
@@ -349,7 +362,7 @@ class _Trainer:
             "average": None if self._average is None else self._average.module.state_dict(),
             "best": None if self._best is None else asdict(self._best),
         }
-        _write(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
+        write_whole(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _go_on_from_parent(self) -> None:
         patient = self._recipe.patience is not None
@@ -372,7 +385,7 @@ class _Trainer:
             # From scratch, then: the same result, only later.
             for module, weights in zip(modules, fresh, strict=True):
                 module.load_state_dict(weights)
-            self._optimizer = _optimizer(self._network, self._recipe, self._device)
+            self._optimizer = optimizer_of(self._network, self._recipe, self._device)
             return
         self._step, self._best = min(step, self._schedule.total - 1), best
 
@@ -431,7 +444,10 @@ class _Average:
                 mine.copy_(new)
 
 
-def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+def optimizer_of(
+    network: nn.Module, recipe: Recipe, device: torch.device
+) -> torch.optim.Optimizer:
+    """Returns the optimizer of a recipe, at its learning rate."""
     # Biases and the scales of normalisations are one-dimensional; decay is not for them.
     decayed = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
     free = [p for p in network.parameters() if p.requires_grad and p.dim() <= 1]
@@ -445,7 +461,8 @@ def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torc
     )
 
 
-def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Computes in a precision on a device while it is entered."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
@@ -465,7 +482,7 @@ def _outputs(
     normalizer = task.normalizer().to(device).eval()
     found = []
     for raw, _ in split.batches(_EVALUATION_BATCH):
-        with _autocast(device, precision):
+        with autocast(device, precision):
             found.append(module(_laid_out(normalizer(raw.to(device)))).float())
     return torch.cat(found)
 
@@ -486,7 +503,7 @@ def _constant(task: Task) -> dict[str, float]:
     return {**task.score(finished, targets), "loss": loss}
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     write(part)

@@ -18,6 +18,7 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._record import record
+from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest, largest_value
 from ogive.nn._tabular import (
     NORMALISATIONS,
     CategoryEmbedding,
@@ -44,21 +45,27 @@ __all__ = [
     "Head",
     "InvertedBottleneck",
     "LinearBlock",
+    "Mixture",
     "NetworkFunction",
     "NormAct",
     "PeriodicEmbedding",
     "PiecewiseLinearEmbedding",
     "Residual",
     "ResidualLinearBlock",
+    "Route",
     "SeparableConv",
     "SqueezeExcitation",
+    "Supernet",
     "annotate",
     "batch_norm",
     "build",
+    "calibrate",
     "check",
     "check_one",
     "conv",
     "decide",
+    "largest",
+    "largest_value",
     "linear",
     "nonlinearity",
     "normalisation",

@@ -45,11 +45,18 @@ def decide(recipe: Callable[[Chooser], R], architecture: Mapping[str, Any]) -> R
 
 
 class Answers:
-    """An architecture being read: which decisions were asked, and what was made for each."""
+    """An architecture being read: which decisions were asked, and what was made for each.
+
+    Attributes:
+        architecture: What answers.
+        made: For each module that was chosen, the path of the innermost decision for it.
+        options: For each module of a ``layer``, the options that made it, the outermost first.
+    """
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         self.architecture = Architecture(architecture)
         self.made: dict[nn.Module, str] = {}
+        self.options: dict[nn.Module, tuple[str, ...]] = {}
         self._asked: set[str] = set()
 
     def __call__(self, decision: Decision) -> Value:
@@ -95,7 +102,9 @@ class _Builder(Chooser):
     def _one(self, decision: Decision, options: Mapping[str, Factory]) -> nn.Module:
         option = self._answers(decision)
         assert isinstance(option, str)
-        return self._make(decision, option, options[option])
+        module = self._make(decision, option, options[option])
+        self._answers.options[module] = (option, *self._answers.options.get(module, ()))
+        return module
 
     def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:
         chosen = self._answers(decision)

@@ -66,6 +66,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self._index)
 
+    def some(self, rows: Any) -> Rows:
+        """A view of some of these rows."""
+        return Rows(self._stored, self._index[rows])
+
     def __getitem__(self, rows: Any) -> Array:
         taken: Array = np.take(self._stored.array, self._index[rows], axis=0)
         return taken
@@ -98,6 +102,14 @@ class Split:
             raise ValueError("Only splits of one task can be added.")
         joined = Rows(stored, np.concatenate([index, other.inputs._index]))
         return Split(joined, np.concatenate([self.targets, other.targets]))
+
+    def halves(self) -> tuple[Split, Split]:
+        """Returns every other row, and the rest."""
+        even, odd = slice(0, None, 2), slice(1, None, 2)
+        return (
+            Split(self.inputs.some(even), self.targets[even]),
+            Split(self.inputs.some(odd), self.targets[odd]),
+        )
 
     def take(self, indices: Any = slice(None)) -> tuple[Tensor, Tensor]:
         """Reads some rows into memory.

@@ -1,0 +1,99 @@
+"""Networks between architectures: every option of a layer at once, each with a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ogive.nn._chooser import Chooser, Factory, NetworkFunction
+from ogive.nn._record import told
+from ogive.space import Decision
+from ogive.task import Task
+
+__all__ = ["Mixed", "mixed"]
+
+Weights = dict[str, Tensor]
+
+
+class Mixed(nn.Module):
+    """The sum of what the options of a layer give, each times its weight.
+
+    Eq. 2 of Liu et al. 2019, arXiv:1806.09055. An option whose weight is zero is not computed.
+
+    Args:
+        path: Of the decision.
+        options: The modules, in the order of the decision's options.
+        weights: For each path the weights ``(options,)`` now; shared by all of a network.
+    """
+
+    def __init__(self, path: str, options: Mapping[str, nn.Module], weights: Weights) -> None:
+        super().__init__()
+        self.path = path
+        self.options = nn.ModuleDict(dict(options))
+        self._weights = weights
+
+    def forward(self, *inputs: Any) -> Any:
+        if len(self.options) == 1:
+            return next(iter(self.options.values()))(*inputs)
+        weights = self._weights[self.path]
+        taken = [
+            weight * option(*inputs)
+            for weight, option, value in zip(
+                weights.unbind(), self.options.values(), weights.tolist(), strict=True
+            )
+            if value
+        ]
+        return sum(taken[1:], taken[0])
+
+
+def mixed(
+    network: NetworkFunction, task: Task, fixed: Mapping[str, Any], weights: Weights
+) -> nn.Module:
+    """Returns a network in which every ``choose.layer`` is a :class:`Mixed`.
+
+    Args:
+        network: The network function.
+        task: What it is asked for.
+        fixed: What its other decisions are; the largest, or the first, where it is silent.
+        weights: What the mixtures read when they compute.
+    """
+    with told("mixing its options"):
+        return network(_Mixer(fixed, weights), task)
+
+
+class _Mixer(Chooser):
+    def __init__(self, fixed: Mapping[str, Any], weights: Weights, scope: str = "") -> None:
+        super().__init__(scope)
+        self._fixed, self._weights = fixed, weights
+
+    def at(self, name: str) -> _Mixer:
+        return _Mixer(self._fixed, self._weights, self._path(name))
+
+    def _plain(self, decision: Decision) -> Any:
+        if decision.path in self._fixed:
+            return self._fixed[decision.path]
+        if decision.kind == "ordinal":
+            return decision.options[-1]
+        return int(decision.high) if decision.kind == "integer" else decision.default()
+
+    def _one(self, decision: Decision, options: Mapping[str, Factory]) -> nn.Module:
+        if decision.path in self._fixed:
+            options = {option: options[option] for option in (self._fixed[decision.path],)}
+        made = {o: self._made(decision, o, factory()) for o, factory in options.items()}
+        return Mixed(decision.path, made, self._weights)
+
+    def _stack(
+        self, decision: Decision, name: str, make: Callable[[Any, int], nn.Module]
+    ) -> nn.Sequential:
+        return nn.Sequential(
+            *(
+                self._made(decision, i, make(self.at(f"{name}.{i}"), i))
+                for i in range(self._plain(decision))
+            )
+        )
+
+    def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:
+        chosen = self._fixed.get(decision.path, decision.options[: decision.sizes[-1]])
+        return nn.ModuleDict({o: self._made(decision, o, options[o]()) for o in chosen})

@@ -1,0 +1,116 @@
+"""Where in a network a tensor stands: what two architectures have there, they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from ogive.nn._mix import Mixed
+
+__all__ = ["Place", "places", "window"]
+
+_TRACKED = ("running_mean", "running_var", "num_batches_tracked")
+
+Options = Mapping[nn.Module, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tensor of a network, and the name that it has in every network of the space.
+
+    The name is the way to it: the modules' own names, each with the options of ``choose.layer``
+    that made it and with its type, so that a convolution never meets a pooling that stands in
+    the same place of another network.
+
+    Attributes:
+        name: Such as ``stage0:Sequential/1[conv]:ConvBlock/conv:Conv2d/weight``.
+        module: The module that has the tensor.
+        attribute: The tensor's name there.
+        learned: Whether it is a parameter; else it is a statistic of the data.
+        kernel: Whether all dimensions but two are those of a convolution's kernel.
+    """
+
+    name: str
+    module: nn.Module
+    attribute: str
+    learned: bool
+    kernel: bool
+
+    @property
+    def tensor(self) -> Tensor:
+        tensor = self._store[self.attribute]
+        assert tensor is not None
+        return tensor
+
+    def put(self, tensor: Tensor) -> None:
+        """Sets any tensor there, one with a history too: the module computes with it."""
+        self._store[self.attribute] = tensor
+
+    @property
+    def _store(self) -> dict[str, Tensor | None]:
+        module = self.module
+        return module._parameters if self.learned else module._buffers  # type: ignore[return-value]  # noqa: SLF001
+
+
+def places(network: nn.Module, options: Options) -> Iterator[Place]:
+    """Yields what a network shares with others: parameters, and statistics of normalisations.
+
+    Other buffers are constants, each network's own.
+
+    Args:
+        network: A network, as it was built.
+        options: The options of ``choose.layer`` that made its modules.
+    """
+    seen: set[int] = set()
+    for name, module in _walk(network, "", options, set()):
+        tensors = [(key, value, True) for key, value in module._parameters.items()]  # noqa: SLF001
+        if isinstance(module, _NormBase):
+            tensors += [(key, module._buffers.get(key), False) for key in _TRACKED]  # type: ignore[misc]  # noqa: SLF001
+        for key, value, learned in tensors:
+            if value is None or id(value) in seen:
+                continue
+            seen.add(id(value))
+            kernel = isinstance(module, _ConvNd) and value.dim() > 2
+            yield Place(f"{name}/{key}", module, key, learned, kernel)
+
+
+def _walk(
+    module: nn.Module, name: str, options: Options, seen: set[nn.Module]
+) -> Iterator[tuple[str, nn.Module]]:
+    if module in seen:  # it stands in the network twice, and is one
+        return
+    seen.add(module)
+    name += "".join(f"[{option}]" for option in options.get(module, ()))
+    if isinstance(module, Mixed):  # each of its options, where it would stand alone
+        for option, child in module.options.items():
+            yield from _walk(child, f"{name}[{option}]", options, seen)
+        return
+    name += f":{type(module).__name__}"
+    yield name, module
+    for key, child in module.named_children():
+        yield from _walk(child, f"{name}/{key}", options, seen)
+
+
+def window(whole: Tensor, shape: torch.Size, *, kernel: bool) -> tuple[slice, ...] | None:
+    """Returns the part of a shared tensor that a network of a certain shape takes.
+
+    The leading channels or features, and the middle of a convolution's kernel (Cai et al. 2020,
+    arXiv:1908.09791, section 3.3). ``None`` for all of it.
+
+    Args:
+        whole: The shared tensor.
+        shape: What the network needs, in no dimension larger.
+        kernel: Whether the dimensions from the third on are a kernel's.
+    """
+    if whole.shape == shape:
+        return None
+    starts = [
+        (most - size) // 2 if kernel and i > 1 else 0
+        for i, (most, size) in enumerate(zip(whole.shape, shape, strict=True))
+    ]
+    return tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))

@@ -1,0 +1,322 @@
+"""The third reading of a network function: all architectures, over one set of weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from ogive.errors import SpaceError
+from ogive.nn._build import Answers, build, build_answered
+from ogive.nn._chooser import NetworkFunction
+from ogive.nn._mix import Mixed, mixed
+from ogive.nn._places import Place, places, window
+from ogive.space import Architecture, Decision, SearchSpace
+from ogive.task import Task
+
+__all__ = ["Mixture", "Route", "Supernet", "calibrate", "largest", "largest_value"]
+
+_PATIENCE = 60
+"""Architectures drawn in a row that hold nothing new, after which all places are known."""
+
+_ROUTES = 64
+"""Routes that are kept ready."""
+
+
+def largest(space: SearchSpace, rng: Random | None = None) -> Architecture:
+    """Returns an architecture with every number at its largest, and the rest drawn.
+
+    Args:
+        space: Where it comes from.
+        rng: Draws what is no number; without it, that takes its first value.
+    """
+    return space.walk(lambda decision: largest_value(decision, rng))
+
+
+def largest_value(decision: Decision, rng: Random | None = None) -> Any:
+    """Returns the largest number of a decision; what is no number is drawn, or the first."""
+    if decision.kind == "ordinal":
+        return decision.options[-1]
+    if decision.kind in ("integer", "real"):
+        return decision.high
+    if decision.kind == "subset":
+        size = decision.sizes[-1]
+        chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
+        return tuple(option for option in decision.options if option in chosen)
+    return rng.choice(decision.options) if rng else decision.options[0]
+
+
+class Supernet(nn.Module):
+    """All networks of a space over one set of weights.
+
+    What two networks have in the same place, they share: a narrower layer takes the leading
+    channels of the shared tensor and a smaller kernel its middle, a shallower stack its first
+    layers; what different options of ``choose.layer`` made shares nothing. A *route* is the plain
+    network of an architecture, made of torch's own layers, that computes with slices of the
+    shared weights. So every layer can be shared that a network function can use, and the network
+    that is :meth:`extracted <extract>` computes what the route did.
+
+    A place is known by the names of the modules on the way to it. Layers that stand in some
+    networks only should therefore be named (``nn.Sequential(OrderedDict(...))``) or chosen by
+    ``choose.layer``: else what comes after them stands in another place.
+
+    Args:
+        network: The network function.
+        task: What its networks are for.
+        space: What may be chosen; narrower than the function's own, if you like.
+        seed: Of the initial weights.
+
+    Raises:
+        SpaceError: If a network of the space cannot be built.
+    """
+
+    def __init__(
+        self, network: NetworkFunction, task: Task, space: SearchSpace, *, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self._network = network
+        self._task = task
+        self._routes: OrderedDict[Architecture, Route] = OrderedDict()
+        with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
+            torch.manual_seed(seed)
+            self._fill(seed)
+
+    def _fill(self, seed: int) -> None:
+        """Draws architectures until none holds anything new, then initialises what they hold."""
+        rng = Random(seed)
+        shapes: dict[str, torch.Size] = {}
+        holders: dict[Architecture, None] = {}
+        stale = 0
+        while stale < _PATIENCE:
+            # Most places are largest where all numbers are; where not, a random one finds out.
+            architecture = largest(self.space, rng) if stale % 2 else self.space.sample(rng)
+            stale += 1
+            with torch.device("meta"):
+                _, found = self._built(architecture)
+            for place in found:
+                shape = place.tensor.shape
+                joint = _joint(shapes.get(place.name, shape), shape)
+                if shapes.get(place.name) != joint:
+                    shapes[place.name] = joint
+                    holders[architecture] = None
+                    stale = 0
+        for architecture in reversed(holders):  # the later, the larger
+            for place in self._built(architecture)[1]:
+                self._initialise(place, shapes[place.name])
+
+    def _built(self, architecture: Mapping[str, Any]) -> tuple[nn.Module, list[Place]]:
+        answers = Answers(architecture)
+        network = build_answered(self._network, self._task, answers)
+        return network, list(places(network, answers.options))
+
+    def _initialise(self, place: Place, shape: torch.Size) -> None:
+        """Takes the tensor as its own network initialised it; where that is smaller, more alike."""
+        if place.name in self._parameters or place.name in self._buffers:
+            return
+        own = place.tensor.detach()
+        if own.shape != shape:
+            drawn = torch.randint(own.numel(), shape)
+            own = own.flatten()[drawn]
+        if place.learned:
+            self.register_parameter(place.name, nn.Parameter(own))
+        else:
+            self.register_buffer(place.name, own)
+
+    # What one asks of it
+
+    def route(self, architecture: Mapping[str, Any]) -> Route:
+        """Returns the network of an architecture over the shared weights.
+
+        Raises:
+            SpaceError: If it needs weights that no architecture drawn so far had.
+        """
+        key = Architecture(architecture)
+        if key not in self._routes:
+            with torch.random.fork_rng([]):
+                network, found = self._built(key)
+            self._routes[key] = Route(network, self._bound(key, found))
+            if len(self._routes) > _ROUTES:
+                self._routes.popitem(last=False)
+        self._routes.move_to_end(key)
+        return self._routes[key]
+
+    def _bound(self, architecture: Mapping[str, Any], found: Iterable[Place]) -> list[_Bound]:
+        bound = []
+        for place in found:
+            name, shape = place.name, place.tensor.shape
+            shared = self._parameters.get(name) if place.learned else self._buffers.get(name)
+            if shared is None or _joint(shared.shape, shape) != shared.shape:
+                raise SpaceError(
+                    "A supernet holds what every network of its space holds, but for "
+                    f"{dict(architecture)} it has "
+                    + ("nothing" if shared is None else f"{tuple(shared.shape)}")
+                    + f" at {name!r}, where {tuple(shape)} is needed. Ask for what decides "
+                    "this with choose.layer or choose.repeat, or narrow the space."
+                )
+            bound.append((place, shared, window(shared, shape, kernel=place.kernel)))
+        return bound
+
+    def mix(self, fixed: Mapping[str, Any] | None = None) -> Mixture:
+        """Returns the network that has all options of each ``choose.layer`` at once.
+
+        Args:
+            fixed: What the other decisions are; the largest, or the first, where it is silent.
+
+        Raises:
+            SpaceError: If it needs weights that no architecture of the space has.
+        """
+        weights: dict[str, Tensor] = {}
+        with torch.random.fork_rng([]):
+            network = mixed(self._network, self._task, fixed or {}, weights)
+        return Mixture(network, self._bound(fixed or {}, places(network, {})), weights)
+
+    def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
+        """Returns a plain network with a copy of the weights that its route computes with."""
+        with torch.random.fork_rng([]):
+            network = build(self._network, self._task, architecture)
+        route = self.route(architecture)
+        route.bind()
+        with torch.no_grad():
+            network.load_state_dict({k: v.clone() for k, v in route.network.state_dict().items()})
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        return network.to(device)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the shared weights as safetensors, whole or not at all."""
+        part = Path(path).with_suffix(".part")
+        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, part)
+        part.replace(path)
+
+    def load(self, path: str | Path) -> None:
+        """Reads weights that :meth:`save` wrote for the same space.
+
+        Raises:
+            SpaceError: If they are another space's.
+        """
+        try:
+            self.load_state_dict(load_file(path))
+        except RuntimeError as error:
+            raise SpaceError(
+                f"The weights of a supernet are those of its own space, but in {path} "
+                f"{str(error).splitlines()[-1].strip()} Train one for this space."
+            ) from error
+
+    def forward(self, architecture: Mapping[str, Any], inputs: Tensor) -> Tensor:
+        """Returns what the network of an architecture computes."""
+        outputs: Tensor = self.route(architecture)(inputs)
+        return outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_routes": OrderedDict()}  # those hold this one's tensors
+
+
+_Bound = tuple[Place, Tensor, tuple[slice, ...] | None]
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
+    """Measures the statistics of batch normalisations anew, as means over some batches.
+
+    Those that a supernet has tracked are of all its networks together, and tell nothing of one
+    (Yu & Huang 2019, arXiv:1903.05134, section 3.2). The network is left in evaluation mode.
+
+    Args:
+        network: With the weights it is to be measured with.
+        inputs: Batches, as the network takes them.
+    """
+    tracking = [m for m in network.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    momenta = [norm.momentum for norm in tracking]
+    network.eval()
+    for norm in tracking:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    for batch in inputs if tracking else ():
+        network(batch)
+    for norm, momentum in zip(tracking, momenta, strict=True):
+        norm.momentum = momentum
+    return network.eval()
+
+
+class Route:
+    """The plain network of an architecture, over the weights of a supernet.
+
+    Calling it computes with the shared weights as they are then; gradients reach those, and only
+    those that it takes.
+
+    Attributes:
+        network: The network; its tensors are slices since the last call.
+    """
+
+    def __init__(self, network: nn.Module, bound: list[_Bound]) -> None:
+        self.network = network
+        self._bound = bound
+
+    def bind(self) -> None:
+        """Slices the shared weights anew."""
+        for place, shared, part in self._bound:
+            place.put(shared if part is None else shared[part].contiguous())
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        self.bind()
+        outputs: Tensor = self.network(inputs)
+        return outputs
+
+    @property
+    def shared(self) -> list[nn.Parameter]:
+        """The supernet's parameters of which this network takes a part."""
+        return [tensor for _, tensor, _ in self._bound if isinstance(tensor, nn.Parameter)]
+
+
+class Mixture(Route):
+    """The network with all options of each layer, each with a weight.
+
+    Attributes:
+        weights: For the path of each decision for a layer, ``(options,)``; set them before a call.
+    """
+
+    def __init__(
+        self, network: nn.Module, bound: list[_Bound], weights: dict[str, Tensor]
+    ) -> None:
+        super().__init__(network, bound)
+        self.weights = weights
+
+    @property
+    def decisions(self) -> dict[str, tuple[str, ...]]:
+        """The options of each decision that has a weight for each of them."""
+        found = {}
+        for module in self.network.modules():
+            if isinstance(module, Mixed) and len(module.options) > 1:
+                found[module.path] = tuple(module.options)
+        return found
+
+    @property
+    def skips(self) -> dict[str, frozenset[str]]:
+        """For each of these decisions, the options that give what they get."""
+        found: dict[str, frozenset[str]] = {}
+        for module in self.network.modules():
+            if isinstance(module, Mixed):
+                found[module.path] = frozenset(
+                    option
+                    for option, each in module.options.items()
+                    if isinstance(each, nn.Identity)
+                )
+        return found
+
+
+def _joint(a: torch.Size, b: torch.Size) -> torch.Size:
+    if len(a) != len(b):
+        raise SpaceError(
+            "A place in a network holds tensors of one number of dimensions, but two "
+            f"architectures have {tuple(a)} and {tuple(b)} there. Tell them apart with "
+            "choose.layer."
+        )
+    return torch.Size(map(max, a, b))

@@ -1,0 +1,430 @@
+"""Architectures by gradient descent: each layer a mixture whose weights are learned."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ogive import nn as readings
+from ogive.errors import SettingError, SpaceError, TrialFailed, did_you_mean
+from ogive.estimators import (
+    Batches,
+    Precision,
+    Recipe,
+    Run,
+    Schedule,
+    autocast,
+    device_of,
+    optimizer_of,
+)
+from ogive.nn import Mixture, NetworkFunction, Supernet
+from ogive.oneshot._course import Course, Stateful
+from ogive.space import Architecture, SearchSpace
+from ogive.task import Task
+
+__all__ = ["RELAXATIONS", "Found", "Relaxation", "search_by_gradient"]
+
+_ALPHA_DECAY = 1e-3
+"""Adam's for the mixtures: Liu et al. 2019, arXiv:1806.09055, appendix A.1.1."""
+
+_SKIPS = 0.6
+"""The share of layers that are skips from which on a search is said to have collapsed."""
+
+
+class Relaxation(ABC):
+    """How the parameters of a decision become the weights of its options."""
+
+    start: float = 1e-3
+    """The standard deviation of the parameters at first."""
+
+    lr: float = 3e-4
+    """Of Adam, for the parameters."""
+
+    @abstractmethod
+    def weights(self, alpha: Tensor, progress: float) -> Tensor:
+        """Returns ``(options,)``, at a share of the training that is done."""
+
+    def penalty(self, alphas: Sequence[Tensor]) -> Tensor:
+        """What is added to the validation loss."""
+        return torch.zeros((), device=alphas[0].device)
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """Returns ``(options,)``: how much each option is preferred in the end."""
+        return alpha.softmax(dim=0)
+
+
+class Softmax(Relaxation):
+    """DARTS: every option, weighted by a softmax (eq. 2 of Liu et al. 2019, arXiv:1806.09055)."""
+
+    def weights(self, alpha: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+        return alpha.softmax(dim=0)
+
+
+class HardGumbel(Relaxation):
+    """GDAS: one option a step, drawn, with the softmax's gradient.
+
+    Eq. 3 to 5 of Dong & Yang 2019, arXiv:1910.04465; the temperature falls from 10 to 0.1. The
+    other options are not computed, so that only the one drawn gives its weight a gradient.
+    """
+
+    def weights(self, alpha: Tensor, progress: float) -> Tensor:
+        temperature = 10.0 + (0.1 - 10.0) * progress
+        return nn.functional.gumbel_softmax(alpha, tau=temperature, hard=True, dim=0)
+
+
+class Dirichlet(Relaxation):
+    """DrNAS: weights drawn from a Dirichlet distribution whose concentration is learned.
+
+    Eq. 3 of Chen et al. 2021, arXiv:2006.10355, with its anchor (eq. 6): the divergence from the
+    uniform distribution, here its distance as in the authors' setting, times 0.001.
+    """
+
+    lr = 6e-4
+
+    def weights(self, alpha: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+        drawn: Tensor = torch.distributions.Dirichlet(self._beta(alpha)).rsample()
+        return drawn
+
+    def penalty(self, alphas: Sequence[Tensor]) -> Tensor:
+        total = torch.zeros((), device=alphas[0].device)
+        for alpha in alphas:
+            beta = self._beta(alpha)
+            learned = torch.distributions.Dirichlet(beta)
+            anchor = torch.distributions.Dirichlet(torch.ones_like(beta))
+            total = total + torch.distributions.kl_divergence(learned, anchor)
+        return 1e-3 * total
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        beta = self._beta(alpha)
+        return beta / beta.sum()  # the mean of the distribution
+
+    @staticmethod
+    def _beta(alpha: Tensor) -> Tensor:
+        return nn.functional.elu(alpha) + 1.0 + 1e-6
+
+
+RELAXATIONS: Mapping[str, type[Relaxation]] = MappingProxyType(
+    {"darts": Softmax, "gdas": HardGumbel, "drnas": Dirichlet}
+)
+"""Differentiable methods by name."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a differentiable search prefers.
+
+    Attributes:
+        space: What it searched.
+        preferences: For the path of each decision, its options and how much each is preferred.
+        fixed: What the other decisions were.
+        notes: What should be known of the result, such as that it has collapsed.
+        supernet: The shared weights.
+    """
+
+    space: SearchSpace
+    preferences: Mapping[str, Mapping[str, float]]
+    fixed: Mapping[str, Any]
+    notes: tuple[str, ...]
+    supernet: Supernet
+
+    @property
+    def best(self) -> Architecture:
+        """The architecture of the most preferred options."""
+        return next(self.ranked())
+
+    def ranked(self) -> Iterator[Architecture]:
+        """Yields architectures, the most preferred first, by the product of the preferences.
+
+        Hand the first few to ``ogive.search(start_from=...)``.
+        """
+        ordered = [
+            sorted(((p, option) for option, p in options.items()), reverse=True)
+            for options in self.preferences.values()
+        ]
+
+        def cost(ranks: tuple[int, ...]) -> float:
+            return -sum(
+                math.log(max(options[rank][0], 1e-300))
+                for options, rank in zip(ordered, ranks, strict=True)
+            )
+
+        first = (0,) * len(ordered)
+        queue, queued, yielded = [(cost(first), first)], {first}, set()
+        while queue:
+            _, ranks = heapq.heappop(queue)
+            chosen = {
+                path: options[rank][1]
+                for path, options, rank in zip(self.preferences, ordered, ranks, strict=True)
+            }
+            architecture = self._completed(chosen)
+            if architecture not in yielded and self.space.reason_invalid(architecture) is None:
+                yielded.add(architecture)
+                yield architecture
+            for i, rank in enumerate(ranks):
+                after = (*ranks[:i], rank + 1, *ranks[i + 1 :])
+                if rank + 1 < len(ordered[i]) and after not in queued:
+                    queued.add(after)
+                    heapq.heappush(queue, (cost(after), after))
+
+    def _completed(self, chosen: Mapping[str, str]) -> Architecture:
+        known = {**self.fixed, **chosen}
+        return self.space.walk(
+            lambda d: known[d.path] if d.path in known else readings.largest_value(d)
+        )
+
+
+def search_by_gradient(
+    network: NetworkFunction,
+    task: Task,
+    *,
+    method: str = "drnas",
+    order: int = 1,
+    alpha_lr: float | None = None,
+    warmup: float = 0.1,
+    fixed: Mapping[str, Any] | None = None,
+    space: SearchSpace | None = None,
+    recipe: Recipe | None = None,
+    run: Run | None = None,
+    precision: Precision = "fp32",
+    progress: bool = False,
+) -> Found:
+    """Learns which options of ``choose.layer`` to take, by gradient descent.
+
+    Weights and mixtures are trained in turn, each on a half of the training split (algorithm 1
+    of Liu et al. 2019, arXiv:1806.09055). With ``run.folder`` it goes on where it was.
+
+    Args:
+        network: The network function.
+        task: Its training split is learned from; nothing else is looked at.
+        method: A name of :data:`RELAXATIONS`.
+        order: 1 takes the weights as they are, 2 as they will be after a step (eq. 7 and 8),
+            at about three times the cost.
+        alpha_lr: The learning rate of the mixtures; the method's own, which suits trainings of
+            thousands of steps. A short one needs a larger.
+        warmup: The share of the training in which the weights are trained alone.
+        fixed: What other decisions are; the largest, or the first, where it is silent.
+        space: What may be chosen; all that the function asks by default.
+        recipe: How the weights are trained; the task's default.
+        run: Gives seed, device, threads, folder, and the share of the epochs.
+        precision: ``bf16`` computes under autocast.
+        progress: Whether a bar is shown.
+
+    Raises:
+        SettingError: If there is no such method or order.
+        SpaceError: If the space decides for no layer.
+        TrialFailed: If the loss is not a number.
+    """
+    if method not in RELAXATIONS:
+        raise SettingError(
+            f"A differentiable method is one of {', '.join(RELAXATIONS)}, but got {method!r}."
+            + did_you_mean(method, RELAXATIONS)
+        )
+    if order not in (1, 2):
+        raise SettingError(f"order is 1 or 2, but got order={order}.")
+    space = readings.record(network, task) if space is None else space
+    recipe = Recipe.default(task) if recipe is None else recipe
+    run = Run() if run is None else run
+    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+        search = _Search(
+            network, task, method, order, alpha_lr, warmup, fixed or {}, space, recipe, run
+        )
+        return search.fit(precision, progress)
+
+
+class _Search:
+    def __init__(
+        self,
+        network: NetworkFunction,
+        task: Task,
+        method: str,
+        order: int,
+        alpha_lr: float | None,
+        warmup: float,
+        fixed: Mapping[str, Any],
+        space: SearchSpace,
+        recipe: Recipe,
+        run: Run,
+    ) -> None:
+        self._task, self._recipe, self._run, self._space = task, recipe, run, space
+        self._device = device_of(run.device)
+        self._order, self._warmup = order, warmup
+        self._fixed, self._relaxation = dict(fixed), RELAXATIONS[method]()
+        self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
+        self._mixture: Mixture = self._supernet.mix(fixed)
+        if not self._mixture.decisions:
+            raise SpaceError(
+                "A differentiable search learns which option of choose.layer to take, but none "
+                "is left to decide. Ask for layers, or use another strategy."
+            )
+        torch.manual_seed(run.seed)
+        self._alphas = nn.ParameterDict(
+            {
+                path.replace(".", "/"): nn.Parameter(
+                    self._relaxation.start * torch.randn(len(options), device=self._device)
+                )
+                for path, options in self._mixture.decisions.items()
+            }
+        )
+        weights, mixtures = task.train.halves()
+        self._for_weights = Batches(weights, task, recipe, seed=run.seed, device=self._device)
+        self._for_alphas = Batches(mixtures, task, recipe, seed=run.seed + 1, device=self._device)
+        self._optimizer = optimizer_of(self._supernet, recipe, self._device)
+        self._adam = torch.optim.Adam(
+            self._alphas.values(),
+            lr=alpha_lr or self._relaxation.lr,
+            betas=(0.5, 0.999),
+            weight_decay=_ALPHA_DECAY,
+        )
+        steps = max(1, round(recipe.epochs * run.fidelity * self._for_weights.steps))
+        full = max(1, round(recipe.epochs * self._for_weights.steps))
+        self._schedule = Schedule(recipe, total=steps, full=full)
+        identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup, "fixed": dict(fixed),
+                    "space": space.key, "task": task.key, "seed": run.seed,
+                    "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
+        state: dict[str, Stateful] = {
+            "supernet": self._supernet,
+            "alphas": self._alphas,
+            "optimizer": self._optimizer,
+            "adam": self._adam,
+        }
+        self._course = Course(run, identity, state, steps, self._for_weights.steps)
+
+    def fit(self, precision: Precision, progress: bool) -> Found:
+        self._precision = precision
+        for step in self._course.steps("searching by gradient" if progress else None):
+            done = self._schedule.progress(step)
+            rate = self._recipe.lr * self._schedule.factor(step)
+            learned = self._for_weights(step)
+            noted = {}
+            if done >= self._warmup:
+                noted["alpha_loss"] = self._step_alphas(step, learned, done, rate)
+            noted["loss"] = self._step_weights(learned, done, rate)
+            self._course.note(**noted)
+        preferences = {
+            path: dict(zip(options, self._preferences(path), strict=True))
+            for path, options in self._mixture.decisions.items()
+        }
+        return Found(
+            self._space, preferences, self._fixed, self._notes(preferences), self._supernet
+        )
+
+    # Algorithm 1
+
+    def _step_weights(self, batch: tuple[Tensor, Tensor], done: float, rate: float) -> float:
+        loss = self._loss(batch, done)
+        if not math.isfinite(loss.item()):
+            raise TrialFailed(
+                f"The loss must be finite, but was {loss.item()} in a search by gradient. A lower "
+                f"learning rate than {self._recipe.lr} or gradient clipping may help."
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self._supernet.parameters(), self._recipe.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return loss.item()
+
+    def _step_alphas(
+        self, step: int, learned: tuple[Tensor, Tensor], done: float, rate: float
+    ) -> float:
+        batch = self._for_alphas(step)
+        alphas = list(self._alphas.values())
+        if self._order == 1:
+            loss = self._loss(batch, done) + self._relaxation.penalty(alphas)
+            found: Sequence[Tensor | None] = torch.autograd.grad(loss, alphas, allow_unused=True)
+        else:
+            loss, found = self._unrolled(batch, learned, done, rate)
+        for alpha, gradient in zip(alphas, found, strict=True):
+            alpha.grad = gradient
+        self._adam.step()
+        return loss.item()
+
+    def _unrolled(
+        self,
+        batch: tuple[Tensor, Tensor],
+        learned: tuple[Tensor, Tensor],
+        done: float,
+        rate: float,
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The gradient at the weights after a step of plain gradient descent, eq. 7 and 8."""
+        alphas, shared = list(self._alphas.values()), self._mixture.shared
+        kept = [p.detach().clone() for p in shared]
+        state = torch.get_rng_state()
+        inner = torch.autograd.grad(self._loss(learned, done), shared, allow_unused=True)
+        self._move(shared, kept, inner, -rate)  # w' = w - xi * grad_w L_train(w, alpha)
+        loss = self._loss(batch, done) + self._relaxation.penalty(alphas)
+        found = torch.autograd.grad(loss, [*alphas, *shared], allow_unused=True)
+        direct, outer = found[: len(alphas)], found[len(alphas) :]
+        epsilon = 0.01 / max(1e-12, _norm(outer))  # footnote 2 of the paper
+        sides = []
+        for sign in (1.0, -1.0):
+            torch.set_rng_state(state)
+            self._move(shared, kept, outer, sign * epsilon)  # w+ and w-
+            sides.append(torch.autograd.grad(self._loss(learned, done), alphas, allow_unused=True))
+        self._move(shared, kept, outer, 0.0)
+        result: list[Tensor | None] = []
+        for gradient, plus, minus in zip(direct, *sides, strict=True):
+            if gradient is None or plus is None or minus is None:
+                result.append(gradient)
+            else:
+                result.append(gradient - rate * (plus - minus) / (2 * epsilon))
+        return loss, result
+
+    @staticmethod
+    @torch.no_grad()
+    def _move(
+        shared: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        direction: Sequence[Tensor | None],
+        size: float,
+    ) -> None:
+        for weight, before, along in zip(shared, kept, direction, strict=True):
+            weight.copy_(before if along is None else before + size * along)
+
+    def _loss(self, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
+        inputs, targets = batch
+        for path in self._mixture.decisions:
+            alpha = self._alphas[path.replace(".", "/")]
+            self._mixture.weights[path] = self._relaxation.weights(alpha, done)
+        self._mixture.network.train()
+        with autocast(self._device, self._precision):
+            outputs = self._mixture(inputs)
+        return self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
+
+    # What came of it
+
+    def _preferences(self, path: str) -> list[float]:
+        alpha = self._alphas[path.replace(".", "/")].detach()
+        values: list[float] = self._relaxation.probabilities(alpha).tolist()
+        return values
+
+    def _notes(self, preferences: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+        skips = self._mixture.skips
+        taken = [max(options, key=options.__getitem__) for options in preferences.values()]
+        count = sum(option in skips[path] for path, option in zip(preferences, taken, strict=True))
+        if count < _SKIPS * len(taken):
+            return ()
+        collapsed = (
+            f"The search has collapsed: {count} of {len(taken)} layers are skips. Shared weights "
+            "learn skips first (Zela et al. 2020, arXiv:1909.09656): stop it earlier, warm the "
+            "weights up for longer, or raise their weight decay."
+        )
+        return (collapsed,)
+
+
+def _norm(tensors: Sequence[Tensor | None]) -> float:
+    return math.sqrt(sum(float(each.square().sum()) for each in tensors if each is not None))
+
+
+def _cuda() -> list[int]:
+    return list(range(torch.cuda.device_count()))

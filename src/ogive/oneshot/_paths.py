@@ -1,0 +1,96 @@
+"""Which architectures a step of a supernet's training runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from ogive.nn import largest
+from ogive.space import Architecture, Decision, SearchSpace
+
+__all__ = ["PATHS", "Paths", "fair", "sandwich", "shrinking", "uniform"]
+
+Paths = Callable[[SearchSpace, Random, float], list[Architecture]]
+"""From a space, draws, and the share of the training that is done: what to run in a step."""
+
+
+def uniform(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
+    """One architecture, drawn at random (SPOS, Guo et al. 2020, arXiv:1904.00420, section 3.2)."""
+    return [space.sample(rng)]
+
+
+def fair(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
+    """As many architectures as the largest decision has options: each option equally often.
+
+    Strict fairness (FairNAS, Chu et al. 2021, arXiv:1907.01845, algorithm 1): for each decision
+    the options are shuffled, and the i-th architecture takes the i-th of them; a decision with
+    fewer options goes through them again.
+    """
+    decks: dict[str, list[Any]] = {}
+    count = 1
+    for decision in space.decisions:
+        if decision.kind in ("categorical", "ordinal"):
+            decks[decision.path] = rng.sample(decision.options, len(decision.options))
+            count = max(count, len(decision.options))
+
+    def architecture(i: int) -> Architecture:
+        def decide(decision: Decision) -> Any:
+            deck = decks.get(decision.path)
+            return decision.sampler()(rng) if deck is None else deck[i % len(deck)]
+
+        return space.walk(decide)
+
+    made = (architecture(i) for i in range(count))
+    valid = [a if space.reason_invalid(a) is None else space.sample(rng) for a in made]
+    return list(dict.fromkeys(valid))
+
+
+def sandwich(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
+    """The largest architecture, two at random, and the smallest.
+
+    The sandwich rule (Yu & Huang 2019, arXiv:1903.05134, section 3.1; BigNAS, Yu et al. 2020,
+    arXiv:2003.11142, section 3.1). The first teaches the others.
+    """
+    chosen = [largest(space, rng), space.sample(rng), space.sample(rng), _smallest(space, rng)]
+    valid = (a for a in chosen if space.reason_invalid(a) is None)
+    return list(dict.fromkeys(valid)) or [space.sample(rng)]
+
+
+def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architecture]:
+    """The largest at first; smaller numbers join as the training goes on.
+
+    Progressive shrinking (OFA, Cai et al. 2020, arXiv:1908.09791, section 3.3), with all numbers
+    opened at once, from the largest down: only the largest in the first fifth of the training,
+    all from its middle on.
+    """
+    share = min(1.0, max(0.0, (progress - 0.2) / 0.3))
+    opened = {
+        d.path: d.options[-max(1, math.ceil(share * len(d.options))) :]
+        for d in space.decisions
+        if d.kind == "ordinal"
+    }
+    small = space.narrow(opened) if share < 1 and opened else space
+    return list(dict.fromkeys([largest(small, rng), small.sample(rng)]))
+
+
+PATHS: Mapping[str, Paths] = MappingProxyType(
+    {"spos": uniform, "fairnas": fair, "sandwich": sandwich, "shrinking": shrinking}
+)
+"""Ways to train a supernet by sampling paths, by name."""
+
+DISTILLED = frozenset({"sandwich", "shrinking"})
+"""Those in which the first architecture of a step teaches the others."""
+
+
+def _smallest(space: SearchSpace, rng: Random) -> Architecture:
+    def decide(decision: Decision) -> Any:
+        if decision.kind == "ordinal":
+            return decision.options[0]
+        if decision.kind in ("integer", "real"):
+            return decision.low
+        return decision.sampler()(rng)
+
+    return space.walk(decide)

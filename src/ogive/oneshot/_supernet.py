@@ -1,0 +1,149 @@
+"""Training a supernet by sampling paths: a few architectures a step, over one set of weights."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import torch
+from torch import Tensor, nn
+
+from ogive import nn as readings
+from ogive.errors import SettingError, TrialFailed, did_you_mean
+from ogive.estimators import (
+    Batches,
+    Precision,
+    Recipe,
+    Run,
+    Schedule,
+    autocast,
+    device_of,
+    optimizer_of,
+)
+from ogive.nn import NetworkFunction, Supernet
+from ogive.oneshot._course import Course, Stateful
+from ogive.oneshot._paths import DISTILLED, PATHS
+from ogive.space import Architecture, SearchSpace
+from ogive.task import Task
+
+__all__ = ["train_supernet"]
+
+
+def train_supernet(
+    network: NetworkFunction,
+    task: Task,
+    *,
+    method: str = "fairnas",
+    space: SearchSpace | None = None,
+    recipe: Recipe | None = None,
+    run: Run | None = None,
+    precision: Precision = "fp32",
+    progress: bool = False,
+) -> Supernet:
+    """Trains all networks of a space at once, over one set of weights.
+
+    With ``run.folder`` its state is written after every epoch, and the same call goes on from
+    there, to the same weights as if it had never stopped.
+
+    Args:
+        network: The network function.
+        task: Its training split is learned from; nothing else is looked at.
+        method: A name of :data:`PATHS`: which architectures a step runs.
+        space: What may be chosen; all that the function asks by default.
+        recipe: How to train; the task's default. ``ema`` and ``patience`` have no meaning here.
+        run: Gives seed, device, threads, folder, and the share of the epochs.
+        precision: ``bf16`` computes under autocast.
+        progress: Whether a bar is shown.
+
+    Raises:
+        SettingError: If there is no method of that name.
+        TrialFailed: If the loss is not a number.
+    """
+    if method not in PATHS:
+        raise SettingError(
+            f"A way to train a supernet is one of {', '.join(PATHS)}, but got {method!r}."
+            + did_you_mean(method, PATHS)
+        )
+    space = readings.record(network, task) if space is None else space
+    recipe = Recipe.default(task) if recipe is None else recipe
+    run = Run() if run is None else run
+    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+        training = _Training(network, task, method, space, recipe, run, precision)
+        return training.fit(progress)
+
+
+class _Training:
+    def __init__(
+        self,
+        network: NetworkFunction,
+        task: Task,
+        method: str,
+        space: SearchSpace,
+        recipe: Recipe,
+        run: Run,
+        precision: Precision,
+    ) -> None:
+        self._device = device_of(run.device)
+        self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
+        self._space, self._paths = space, PATHS[method]
+        self._distilled = method in DISTILLED
+        self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
+        self._batches = Batches(task.train, task, recipe, seed=run.seed, device=self._device)
+        self._optimizer = optimizer_of(self._supernet, recipe, self._device)
+        steps = max(1, round(recipe.epochs * run.fidelity * self._batches.steps))
+        full = max(1, round(recipe.epochs * self._batches.steps))
+        self._schedule = Schedule(recipe, total=steps, full=full)
+        identity = {"method": method, "space": space.key, "task": task.key, "seed": run.seed,
+                    "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
+        state: dict[str, Stateful]
+        state = {"supernet": self._supernet, "optimizer": self._optimizer}
+        self._course = Course(run, identity, state, steps, self._batches.steps)
+
+    def fit(self, progress: bool) -> Supernet:
+        for step in self._course.steps("training a supernet" if progress else None):
+            self._course.note(loss=self._step(step))
+        return self._supernet
+
+    def _step(self, step: int) -> float:
+        rng = Random(f"{self._run.seed} {step}")
+        inputs, targets = self._batches(step)
+        paths = self._paths(self._space, rng, self._schedule.progress(step))
+        self._optimizer.zero_grad(set_to_none=True)
+        teacher: Tensor | None = None
+        total = 0.0
+        for architecture in paths:
+            outputs = self._outputs(architecture, inputs)
+            loss = self._loss(outputs, targets, teacher)
+            (loss / len(paths)).backward()  # type: ignore[no-untyped-call]
+            total += loss.item() / len(paths)
+            if self._distilled and teacher is None:
+                teacher = outputs.detach()
+        if not math.isfinite(total):
+            raise TrialFailed(
+                f"The loss must be finite, but was {total} in step {step} of a supernet. A lower "
+                f"learning rate than {self._recipe.lr} or gradient clipping may help."
+            )
+        if self._recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self._supernet.parameters(), self._recipe.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.lr * self._schedule.factor(step)
+        self._optimizer.step()
+        return total
+
+    def _outputs(self, architecture: Architecture, inputs: Tensor) -> Tensor:
+        route = self._supernet.route(architecture)
+        route.network.train()
+        with autocast(self._device, self._precision):
+            return route(inputs).float()
+
+    def _loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
+        if teacher is None:
+            return self._task.loss(outputs, targets, smoothing=self._recipe.label_smoothing)
+        if self._task.problem == "regression":
+            return nn.functional.mse_loss(outputs, teacher)
+        # In-place distillation: only the teacher's answer counts (Yu & Huang 2019, section 3.3).
+        return nn.functional.cross_entropy(outputs, teacher.softmax(dim=1))
+
+
+def _cuda() -> list[int]:
+    return list(range(torch.cuda.device_count()))

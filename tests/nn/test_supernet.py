@@ -1,0 +1,195 @@
+import copy
+from collections import OrderedDict
+from random import Random
+
+import pytest
+import torch
+from torch import nn
+
+from ogive import spaces, task
+from ogive.errors import SpaceError
+from ogive.nn import Head, Supernet, build, calibrate, conv, largest, record
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return task.load("digits")
+
+
+def network(choose, data):
+    width = choose.value("width", (4, 8))
+
+    def block(choose, i):
+        return choose.layer(
+            "op",
+            {
+                "conv": lambda: nn.Sequential(
+                    conv(width, width, choose.value("kernel", (1, 3))), nn.BatchNorm2d(width)
+                ),
+                "skip": nn.Identity,
+            },
+        )
+
+    return nn.Sequential(
+        OrderedDict(
+            stem=conv(data.channels, width),
+            stack=choose.repeat("blocks", (1, 2), block),
+            activation=nn.ReLU(),
+            head=Head(width, data.outputs),
+        )
+    )
+
+
+@pytest.fixture
+def supernet(digits):
+    return Supernet(network, digits, record(network, digits))
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_route_computes_what_its_extracted_network_does(supernet, images):
+    architectures = list(supernet.space.enumerate())
+    assert len(architectures) == 24
+    for architecture in architectures:
+        route = supernet.route(architecture)
+        alone = supernet.extract(architecture)
+        for module in (route.network, alone):
+            module.eval()
+        assert torch.equal(route(images), alone(images))
+        assert not any(p is q for p in alone.parameters() for q in supernet.parameters())
+
+
+@pytest.mark.parametrize("name", ["convnet", "mlp", "nasbench201"])
+def test_routes_of_ready_made_spaces_compute_what_their_networks_do(name):
+    data = task.load("breast_cancer" if name == "mlp" else "digits")
+    function = getattr(spaces, name)
+    space = record(function, data)
+    if name == "convnet":  # as many places, in less memory
+        space = space.narrow({"width": (4, 8)})
+    supernet = Supernet(function, data, space)
+    inputs = data.normalizer()(data.train.take(slice(0, 2))[0])
+    rng = Random(0)
+    with torch.no_grad():
+        for _ in range(6 if name == "nasbench201" else 12):
+            architecture = space.sample(rng)
+            route, alone = supernet.route(architecture), supernet.extract(architecture)
+            route.network.eval()
+            assert torch.equal(route(inputs), alone.eval()(inputs))
+
+
+def test_an_extracted_network_is_as_the_function_builds_it(supernet, digits):
+    architecture = supernet.space.sample(Random(1))
+    alone = supernet.extract(architecture)
+    built = build(network, digits, architecture)
+    assert str(alone) == str(built)
+    shapes = {name: value.shape for name, value in built.state_dict().items()}
+    assert {name: value.shape for name, value in alone.state_dict().items()} == shapes
+
+
+def test_a_narrower_network_has_the_leading_channels_and_the_middle_of_a_kernel(supernet):
+    wide = {"width": 8, "blocks": 1, "blocks.0.op": "conv", "blocks.0.kernel": 3}
+    narrow = {"width": 4, "blocks": 1, "blocks.0.op": "conv", "blocks.0.kernel": 1}
+    whole = supernet.extract(wide).stack[0][0].weight
+    part = supernet.extract(narrow).stack[0][0].weight
+    assert torch.equal(part, whole[:4, :4, 1:2, 1:2])
+
+
+def test_only_the_routed_weights_take_gradients(supernet, images):
+    architecture = {"width": 4, "blocks": 1, "blocks.0.op": "skip"}
+    route = supernet.route(architecture)
+    route(images).sum().backward()
+    touched = {name for name, p in supernet.named_parameters() if p.grad is not None}
+    assert len(touched) == len(route.shared) == 3
+    stem = next(p for name, p in supernet.named_parameters() if "stem" in name)
+    assert stem.grad[:4].abs().sum() > 0
+    assert stem.grad[4:].abs().sum() == 0
+
+
+def test_a_step_of_an_optimizer_on_a_route_is_the_step_of_its_network(supernet, images):
+    architecture = {"width": 8, "blocks": 2, "blocks.0.op": "conv", "blocks.1.op": "conv",
+                    "blocks.0.kernel": 3, "blocks.1.kernel": 3}  # fmt: skip
+    alone, route = supernet.extract(architecture), supernet.route(architecture)
+    for module, parameters in ((alone, alone.parameters()), (route, supernet.parameters())):
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        module(images).square().mean().backward()
+        optimizer.step()
+    after = supernet.extract(architecture).state_dict()
+    for name, value in alone.state_dict().items():  # statistics of normalisations, too
+        torch.testing.assert_close(value, after[name])
+
+
+def test_weights_are_saved_and_loaded(supernet, digits, tmp_path, images):
+    other = Supernet(network, digits, supernet.space, seed=1)
+    architecture = largest(supernet.space)
+    assert not torch.equal(supernet(architecture, images), other(architecture, images))
+    supernet.save(tmp_path / "weights.safetensors")
+    other.load(tmp_path / "weights.safetensors")
+    assert torch.equal(supernet(architecture, images), other(architecture, images))
+    smaller = Supernet(network, digits, supernet.space.fix({"width": 4}))
+    with pytest.raises(SpaceError, match="its own space"):
+        smaller.load(tmp_path / "weights.safetensors")
+
+
+def test_the_seed_decides_the_weights(supernet, digits):
+    again = Supernet(network, digits, supernet.space)
+    for name, value in supernet.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+
+
+def test_what_no_architecture_had_is_refused(supernet, digits):
+    small = Supernet(network, digits, supernet.space.fix({"width": 4}))
+    with pytest.raises(SpaceError, match=r"\(4, 1, 3, 3\).*\(8, 1, 3, 3\) is needed"):
+        small.route({"width": 8, "blocks": 1, "blocks.0.op": "skip"})
+
+
+def test_a_mixture_of_one_option_each_is_its_route(supernet, images):
+    fixed = {"width": 8, "blocks": 2, "blocks.0.kernel": 3, "blocks.1.kernel": 3}
+    mixture = supernet.mix(fixed)
+    assert mixture.decisions == {"blocks.0.op": ("conv", "skip"), "blocks.1.op": ("conv", "skip")}
+    mixture.weights |= {"blocks.0.op": torch.tensor([1.0, 0.0]),
+                        "blocks.1.op": torch.tensor([0.0, 1.0])}  # fmt: skip
+    route = supernet.route(
+        {"width": 8, "blocks": 2, "blocks.0.op": "conv", "blocks.0.kernel": 3,
+         "blocks.1.op": "skip"}
+    )  # fmt: skip
+    for network_of in (mixture, route):
+        network_of.network.eval()
+    assert torch.equal(mixture(images), route(images))
+
+
+def test_a_mixture_is_the_weighted_sum_and_its_weights_take_gradients(supernet, images):
+    mixture = supernet.mix({"width": 4, "blocks": 1, "blocks.0.kernel": 3})
+    weights = torch.tensor([0.25, 0.75], requires_grad=True)
+    mixture.weights["blocks.0.op"] = weights
+    mixture.network.eval()
+    stem, layer = mixture.network.stem, mixture.network.stack[0]
+    mixture.bind()
+    x = stem(images)
+    expected = 0.25 * layer.options["conv"](x) + 0.75 * x
+    torch.testing.assert_close(layer(x), expected)
+    mixture(images).sum().backward()
+    assert (weights.grad != 0).all()
+
+
+def test_calibrated_statistics_are_those_of_the_data():
+    norm = nn.BatchNorm1d(3)
+    data = torch.randn(6, 50, 3, generator=torch.Generator().manual_seed(0)) * 2 + 1
+    module = nn.Sequential(norm, nn.Dropout(0.5))
+    assert not calibrate(module, data).training
+    torch.testing.assert_close(norm.running_mean, data.mean(dim=(0, 1)))
+    torch.testing.assert_close(norm.running_var, data.var(dim=1).mean(dim=0))
+    assert norm.momentum == 0.1
+
+
+def test_a_copy_has_its_own_weights(supernet, images):
+    architecture = largest(supernet.space)
+    supernet(architecture, images)
+    other = copy.deepcopy(supernet)
+    assert torch.equal(other(architecture, images), supernet(architecture, images))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert supernet(architecture, images).abs().sum() > other(architecture, images).abs().sum()

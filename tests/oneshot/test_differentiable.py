@@ -1,0 +1,184 @@
+import dataclasses
+import math
+from itertools import islice
+
+import pytest
+import torch
+from torch import nn
+
+from ogive.errors import SettingError, SpaceError
+from ogive.estimators import Recipe, Run
+from ogive.nn import Mixture, record
+from ogive.oneshot import RELAXATIONS, search_by_gradient
+from ogive.oneshot._differentiable import Dirichlet, HardGumbel, Softmax, _Search
+
+CPU = Run(device="cpu")
+
+
+def layers(choose, data):
+    """Two layers of which one helps: with both skipped, a linear readout is left."""
+
+    def layer(name):
+        return choose.layer(
+            name,
+            {
+                "zero": lambda: Scale(0.0),
+                "linear": lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()),
+                "skip": nn.Identity,
+            },
+        )
+
+    return nn.Sequential(
+        nn.Flatten(), layer("first"), layer("second"), nn.Linear(64, data.outputs)
+    )
+
+
+class Scale(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize("method", RELAXATIONS)
+def test_it_learns_not_to_take_what_gives_nothing(method, digits):
+    recipe = Recipe(batch_size=64, epochs=6, lr=3e-3)
+    found = search_by_gradient(
+        layers, digits, method=method, alpha_lr=0.05, recipe=recipe, run=CPU
+    )
+    for options in found.preferences.values():
+        assert sum(options.values()) == pytest.approx(1, abs=1e-5)
+        assert min(options, key=options.__getitem__) == "zero"
+    assert "zero" not in found.best.values()
+
+
+@pytest.fixture
+def tiny(digits):
+    """A search of second order in double precision, and two batches."""
+
+    def network(choose, data):
+        def layer():
+            return {"tanh": nn.Tanh, "linear": lambda: nn.Linear(4, 4), "skip": nn.Identity}
+
+        return nn.Sequential(
+            nn.Linear(4, 4), choose.layer("a", layer()), choose.layer("b", layer()),
+            nn.Linear(4, data.outputs),
+        )  # fmt: skip
+
+    search = _Search(
+        network, digits, "darts", 2, None, 0.0, {}, record(network, digits), Recipe(), CPU
+    )
+    search._precision = "fp32"
+    search._supernet.double()
+    search._alphas.double()
+    search._mixture = search._supernet.mix()
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        (
+            torch.randn(16, 4, generator=generator, dtype=torch.double),
+            torch.randint(10, (16,), generator=generator),
+        )
+        for _ in range(2)
+    ]
+    return search, batches
+
+
+def test_the_second_order_gradient_is_the_exact_one(tiny):
+    search, (learned, batch) = tiny
+    rate = 0.05
+    before = {k: v.clone() for k, v in search._supernet.state_dict().items()}
+    _, found = search._unrolled(batch, learned, 0.0, rate)
+    for name, value in search._supernet.state_dict().items():  # nothing has moved
+        assert torch.equal(value, before[name])
+
+    alphas, mixture = list(search._alphas.values()), search._mixture
+    loss = search._loss(learned, 0.0)
+    gradients = torch.autograd.grad(loss, mixture.shared, create_graph=True)
+    moved = dict(zip(map(id, mixture.shared), gradients, strict=True))
+    bound = [(p, t - rate * moved[id(t)], part) for p, t, part in mixture._bound]
+    search._mixture = Mixture(mixture.network, bound, mixture.weights)
+    exact = torch.autograd.grad(search._loss(batch, 0.0), alphas)
+    search._mixture = mixture
+    first = torch.autograd.grad(search._loss(batch, 0.0), alphas)
+    for a, b, c in zip(found, exact, first, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-7)
+        assert (a - c).abs().max() > 10 * (a - b).abs().max()  # the first order is another
+
+
+def test_relaxations_are_distributions():
+    torch.manual_seed(0)
+    alpha = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
+    for relaxation in (Softmax(), HardGumbel(), Dirichlet()):
+        weights = relaxation.weights(alpha, 0.5)
+        assert weights.sum().item() == pytest.approx(1, abs=1e-5)
+        assert (weights >= 0).all()
+        assert relaxation.probabilities(alpha).argmax() == 2
+        (weights * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+        assert alpha.grad is not None
+        alpha.grad = None
+    drawn = HardGumbel().weights(alpha, 1.0)
+    assert sorted(drawn.tolist()) == [0.0, 0.0, 1.0]
+    assert Dirichlet().penalty([torch.zeros(3)]).item() == pytest.approx(0, abs=1e-6)
+    assert Dirichlet().penalty([torch.ones(3)]).item() > 0
+
+
+def test_it_goes_on_where_it_was(digits, tmp_path, network, short):
+    def search(folder, epochs_of=1.0):
+        folder.mkdir(exist_ok=True)
+        return search_by_gradient(
+            network, digits, method="gdas", recipe=short, alpha_lr=0.01,
+            run=dataclasses.replace(CPU, folder=folder),
+        )  # fmt: skip
+
+    first = search(tmp_path / "run")
+    again = search(tmp_path / "run")  # complete: nothing is left to do
+    other = search(tmp_path / "other")
+    assert first.preferences == again.preferences == other.preferences
+    assert len((tmp_path / "run" / "curve.jsonl").read_text().splitlines()) == 2
+
+
+def test_architectures_come_in_the_order_of_their_preference(digits, network, short):
+    found = search_by_gradient(network, digits, recipe=short, alpha_lr=0.1, run=CPU)
+    ranked = list(found.ranked())
+    assert found.best == ranked[0]
+    assert len(ranked) == len(set(ranked))
+
+    def log_preference(architecture):
+        return sum(
+            math.log(options[architecture[path]])
+            for path, options in found.preferences.items()
+            if path in architecture
+        )
+
+    values = [log_preference(a) for a in ranked]
+    assert values == sorted(values, reverse=True)
+    assert all(found.space.validate(a) == a for a in islice(ranked, 5))
+
+
+def test_a_collapse_is_told(digits):
+    search = _collapsed(digits)
+    assert any("collapsed" in note for note in search.notes)
+
+
+def _collapsed(digits):
+    search = _Search(
+        layers, digits, "darts", 1, None, 1.0, {}, record(layers, digits),
+        Recipe(batch_size=64, epochs=1), CPU,
+    )  # fmt: skip
+    with torch.no_grad():
+        for alpha in search._alphas.values():
+            alpha.copy_(torch.tensor([0.0, 0.0, 2.0]))
+    return search.fit("fp32", False)
+
+
+def test_bad_settings(digits, network):
+    with pytest.raises(SettingError, match="Did you mean 'darts'"):
+        search_by_gradient(network, digits, method="dart")
+    with pytest.raises(SettingError, match="order is 1 or 2"):
+        search_by_gradient(network, digits, order=3)
+    with pytest.raises(SpaceError, match="none is left"):
+        search_by_gradient(
+            lambda choose, data: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), digits
+        )

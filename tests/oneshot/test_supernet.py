@@ -1,0 +1,95 @@
+import dataclasses
+import math
+from random import Random
+
+import pytest
+import torch
+
+from ogive.engine import search
+from ogive.errors import SettingError, TrialFailed
+from ogive.estimators import Run
+from ogive.oneshot import PATHS, Inherited, train_supernet
+from ogive.oneshot._course import Course
+
+CPU = Run(device="cpu")
+
+
+@pytest.mark.parametrize("method", PATHS)
+def test_a_supernet_learns(method, network, digits, space, short):
+    fresh = train_supernet(
+        network, digits, method=method, space=space, recipe=short,
+        run=dataclasses.replace(CPU, fidelity=1e-6),
+    )  # fmt: skip
+    longer = short.replace(epochs=6)
+    trained = train_supernet(network, digits, method=method, space=space, recipe=longer, run=CPU)
+    rng = Random(0)
+    architectures = [space.sample(rng) for _ in range(6)]
+
+    def mean(supernet):
+        estimate = Inherited(supernet, digits)
+        return sum(estimate(a, CPU)["accuracy"] for a in architectures) / 6
+
+    assert mean(trained) > mean(fresh) + 0.1
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    network, digits, short, tmp_path, monkeypatch
+):
+    def train(folder):
+        folder.mkdir(exist_ok=True)
+        run = dataclasses.replace(CPU, folder=folder)
+        return train_supernet(network, digits, recipe=short, run=run)
+
+    whole = train(tmp_path / "whole").state_dict()
+    note = Course.note
+    noted = []
+
+    def until(course, **values):
+        noted.append(values)
+        if len(noted) == 30:  # in the second epoch
+            raise Killed
+        note(course, **values)
+
+    monkeypatch.setattr(Course, "note", until)
+    with pytest.raises(Killed):
+        train(tmp_path / "cut")
+    monkeypatch.setattr(Course, "note", note)
+    resumed = train(tmp_path / "cut").state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    lines = (tmp_path / "cut" / "curve.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    with pytest.raises(SettingError, match="another seed"):
+        train_supernet(
+            network, digits, recipe=short,
+            run=dataclasses.replace(CPU, folder=tmp_path / "cut", seed=5),
+        )  # fmt: skip
+
+
+def test_a_method_that_is_none(network, digits):
+    with pytest.raises(SettingError, match="Did you mean 'spos'"):
+        train_supernet(network, digits, method="spso")
+
+
+def test_a_loss_that_is_no_number_ends_it(network, digits, short):
+    wild = short.replace(lr=99.0, weight_decay=9.0, optimizer="sgd")
+    with pytest.raises(TrialFailed, match="finite"):
+        train_supernet(network, digits, recipe=wild, run=CPU)
+
+
+def test_any_strategy_searches_with_inherited_weights(network, digits, space, short, tmp_path):
+    supernet = train_supernet(network, digits, space=space, recipe=short, run=CPU)
+    result = search(
+        network, digits, estimator=Inherited(supernet, digits), strategy="evolution", workers=1,
+        recipe=short, trials=8, out=tmp_path / "run",
+    )  # fmt: skip
+    searched = result.trials[result.trials["role"] == "search"]
+    assert len(searched) >= 4
+    assert result.test["accuracy"] > 0.2  # the winner was trained in full
+    estimate = Inherited(supernet, digits)
+    first = result.summary["trials"][0]
+    again = estimate(first["architecture"], CPU)
+    assert math.isclose(first["metrics"]["accuracy"], again["accuracy"], abs_tol=2e-3)

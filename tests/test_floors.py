@@ -31,6 +31,7 @@ FLOORS = {
 
 SIDEWAYS = {
     ("trial", "space"),  # its records hold architectures
+    ("estimators", "hardware"),  # parameters and operations are zero-cost proxies, too
     ("bench", "executors"),  # seeds are run side by side
     ("engine", "executors"),  # the loop starts its own workers by default
 }

@@ -1,6 +1,8 @@
-"""How good is an architecture: training, and what other estimators share with it."""
+"""How good is an architecture: training, zero-cost proxies, and what other estimators share."""
 
+from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
+from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks, proxies
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
@@ -15,18 +17,25 @@ from ogive.estimators._train import (
 )
 
 __all__ = [
+    "PROXIES",
+    "Batch",
     "Bench",
     "Estimator",
     "FitOn",
+    "Loss",
     "Precision",
+    "Proxy",
     "Recipe",
     "RecipeLike",
     "Run",
     "Schedule",
     "Training",
+    "ZeroCost",
+    "aggregate_ranks",
     "device_of",
     "measure_speed",
     "predict",
+    "proxies",
     "run_trial",
     "step_seconds",
     "train",

@@ -64,22 +64,32 @@ change the network that they are given: :func:`proxies` gives each a copy."""
 
 
 def proxies(
-    network: nn.Module, batch: Batch, names: Iterable[str] = tuple(PROXIES)
+    network: nn.Module,
+    batch: Batch,
+    names: Iterable[str] = tuple(PROXIES),
+    *,
+    seed: int | None = None,
 ) -> dict[str, float]:
-    """Measures zero-cost proxies of a network as it was initialised, and leaves it as it was.
+    """Measures zero-cost proxies of a network, and leaves it as it was.
 
     Each works on a copy, so weights, gradients, buffers and modes stay; torch's generators do, too.
 
     Args:
-        network: Fresh, on the device of the batch.
+        network: Untrained, on the device of the batch.
         batch: Some training data. The same for networks that are to be compared.
         names: Keys of :data:`PROXIES`.
+        seed: Convolutions and linear layers are drawn anew from it, the way torch does by itself;
+            if not given, the network's weights are taken as they are. The published figures are
+            for torch's way. Where a network was made to begin otherwise, gradients are of another
+            size, and ``grasp``, which is quadratic in them, ranks otherwise.
 
     Raises:
         SettingError: If a name is no proxy, or a proxy does not apply to the network.
         TrialFailed: If a value is not finite: no signal, or no gradient, comes through the network.
     """
     names = _known(names)
+    if seed is not None:
+        network = _drawn_anew(network, seed)
     images = batch.inputs.dim() == 4
     if images:  # Half again as fast as channels-first.
         laid_out = batch.inputs.contiguous(memory_format=torch.channels_last)
@@ -98,6 +108,16 @@ def proxies(
                 "comes through the network from its inputs to its outputs, or back."
             )
     return found
+
+
+def _drawn_anew(network: nn.Module, seed: int) -> nn.Module:
+    network = copy.deepcopy(network)
+    with torch.random.fork_rng(_cuda()):
+        torch.manual_seed(seed)
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+                module.reset_parameters()
+    return network
 
 
 def aggregate_ranks(values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
@@ -122,7 +142,7 @@ def aggregate_ranks(values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         raise SettingError(
             f"Proxies are joined over the same architectures, but got values of shapes {shapes}."
         )
-    table = np.stack([np.nan_to_num(c, nan=-np.inf, posinf=np.inf) for c in columns.values()])
+    table = np.stack([np.where(np.isnan(c), -np.inf, c) for c in columns.values()])
     ranks = rankdata(table, axis=1)
     score: NDArray[np.float64] = np.log(ranks / table.shape[1]).sum(axis=0)
     return score
@@ -161,7 +181,7 @@ class ZeroCost:
         with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
             torch.manual_seed(run.seed)
             network = readings.build(self.network, self.task, architecture).to(device)
-            return proxies(network, batch, self.names)
+            return proxies(network, batch, self.names, seed=run.seed)
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,21 +1,23 @@
 """Do our zero-cost proxies rank the cells of NAS-Bench-201 as the published ones do?
 
-``python benchmarks/proxies.py`` measures 300 random cells on real images, one thread a process,
-and writes ``results/proxies.json``: a proxy's Spearman correlation with the published column,
-with the accuracy (ours and the published), with itself on other weights, and the seconds that a
-cell takes on one core.
+``python benchmarks/proxies.py`` measures 300 random cells on real images, one thread a process.
+``results/proxies.json`` has what was measured, cell by cell: what is missing is added, and a run
+that was stopped goes on. Its figures are a proxy's Spearman correlation with the published column,
+with the accuracy (ours and the published), with itself on other weights, and the seconds of the
+processor that a cell takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 import numpy as np
 import torch
-from _results import DATA, record
+from _results import DATA, RESULTS, machine
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
@@ -30,8 +32,8 @@ JOINED = ("synflow", "naswot", "zico", "macs")
 ACCURACY = "c10_test_acc_200_avg"
 AGAIN = 60
 """So many cells are measured with other weights, too."""
-TIMED = 20
-"""So many are measured once more, one after the other, for the seconds."""
+
+FILE = RESULTS / "proxies.json"
 
 
 def batch(size: int) -> Batch:
@@ -58,7 +60,7 @@ def cell(text: str, size: int, seed: int) -> dict[str, tuple[float, float]]:
     for name in PROXIES:
         begun = time.process_time()
         value = proxies(network, data, [name], seed=seed)[name]
-        found[name] = value, time.process_time() - begun
+        found[name] = float(f"{value:.7g}"), round(time.process_time() - begun, 4)
     return found
 
 
@@ -77,42 +79,59 @@ def main() -> None:
     accuracies = np.load(DATA / "nb201.npz", allow_pickle=False)[ACCURACY]
     alive = np.flatnonzero(published["unique_reachable"])
     rows = np.random.default_rng(given.seed).choice(alive, given.cells, replace=False)
-    texts = [str(published["arch_str"][row]) for row in rows]
+    # The row is the seed of its weights; with others it is measured after all of them.
+    jobs = {f"{row}": (row, int(row)) for row in rows}
+    jobs |= {f"{row} again": (row, 10**6 + int(row)) for row in rows[:AGAIN]}
+    known = json.loads(FILE.read_text())["cells"] if FILE.exists() else {}
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(cell, t, given.samples, int(r)) for t, r in zip(texts, rows)]  # noqa: B905
-        others = [
-            pool.submit(cell, t, given.samples, 10**6 + i) for i, t in enumerate(texts[:AGAIN])
-        ]
-        measured, again = ([job.result() for job in part] for part in (jobs, others))
-    alone = [cell(text, given.samples, 0) for text in texts[:TIMED]]
-    accuracy = accuracies[rows]
-    values = {name: np.array([m[name][0] for m in measured]) for name in PROXIES}
-    figures = []
-    for name, ours in values.items():
-        seconds = np.array([m[name][1] for m in alone])
-        figure = {
-            "proxy": name,
-            "accuracy": spearman(ours, accuracy),
-            "other_weights": spearman(ours[:AGAIN], np.array([m[name][0] for m in again])),
-            "seconds_mean": round(float(seconds.mean()), 4),
-            "seconds_max": round(float(seconds.max()), 4),
+        running = {
+            pool.submit(cell, str(published["arch_str"][row]), given.samples, seed): key
+            for key, (row, seed) in jobs.items()
+            if key not in known
         }
+        for done, job in enumerate(as_completed(running), 1):
+            known[running[job]] = job.result()
+            if done % 10 == 0 or done == len(running):
+                figures = summary(rows, known, published, accuracies)
+                stated = {**vars(given), "machine": machine(), "figures": figures}
+                FILE.write_text(json.dumps({**stated, "cells": known}))
+    show(summary(rows, known, published, accuracies))
+
+
+def summary(
+    rows: np.ndarray, known: dict[str, dict[str, tuple[float, float]]], published, accuracies
+) -> list[dict[str, object]]:
+    """Figures of what is known so far."""
+    twice = [row for row in rows if f"{row}" in known and f"{row} again" in known]
+    rows = np.array([row for row in rows if f"{row}" in known])
+    accuracy = accuracies[rows]
+    values = {name: np.array([known[f"{row}"][name][0] for row in rows]) for name in PROXIES}
+    figures: list[dict[str, object]] = []
+    for name, ours in values.items():
+        seconds = np.array([known[f"{row}"][name][1] for row in rows])
+        figure: dict[str, object] = {"proxy": name, "cells": len(rows)}
         column = PUBLISHED.get(name, f"c10_{name}")
         if column in published:
             theirs = published[column][rows]
             figure["published"] = spearman(ours, theirs)
             figure["accuracy_published"] = spearman(theirs, accuracy)
+        figure["accuracy"] = spearman(ours, accuracy)
+        pairs = [[known[f"{row}{end}"][name][0] for row in twice] for end in ("", " again")]
+        if len(twice) > 2:
+            figure["other_weights"] = spearman(*map(np.array, pairs))
+        figure["seconds_median"] = round(float(np.median(seconds)), 4)
+        figure["seconds_95th"] = round(float(np.quantile(seconds, 0.95)), 4)
         figures.append(figure)
     joined = aggregate_ranks({name: values[name] for name in JOINED})
-    figures.append({"proxy": " + ".join(JOINED), "accuracy": spearman(joined, accuracy)})
-    show(figures)
-    record("proxies", [{**vars(given), "figures": figures}])
+    name = " + ".join(JOINED)
+    figures.append({"proxy": name, "cells": len(rows), "accuracy": spearman(joined, accuracy)})
+    return figures
 
 
 def show(figures: list[dict[str, object]]) -> None:
     columns = [
-        "proxy", "published", "accuracy", "accuracy_published", "other_weights",
-        "seconds_mean", "seconds_max",
+        "proxy", "cells", "published", "accuracy", "accuracy_published", "other_weights",
+        "seconds_median", "seconds_95th",
     ]  # fmt: skip
     table = Table(*columns, title="Spearman correlations, and seconds a cell")
     for figure in figures:

@@ -17,9 +17,11 @@ from torch import nn
 
 import ogive
 from ogive.errors import SettingError, TrialFailed
-from ogive.estimators import PROXIES, Batch, Run, ZeroCost, aggregate_ranks, proxies
+from ogive.estimators import PROXIES, Batch, Run, ZeroCost, aggregate_ranks, proxies, screen
 from ogive.hardware import macs, params
+from ogive.space import Architecture
 from ogive.spaces import convnet, nasbench201
+from ogive.strategies import BayesianOptimization
 
 
 def batch(size=8, side=8, channels=3):
@@ -325,6 +327,47 @@ def test_an_estimate_is_the_seeds(task):
     assert first != estimator(architecture, Run(seed=2, device="cpu"))
     with pytest.raises(SettingError, match="Did you mean 'snip'"):
         ZeroCost(convnet, task, ["snips"])
+
+
+def test_what_was_screened_is_side_information(task):
+    space = ogive.record(convnet, task)
+    screened = screen(ZeroCost(convnet, task, ["params", "l2_norm"], samples=4), space, 12)
+    pool = list(screened.space.enumerate())
+    assert len(pool) == len(screened.values["params"]) > 1
+    shares = np.array([screened.numbers(a) for a in pool])
+    best = pool[int(np.argmax(screened.values["params"]))]
+    assert screened.numbers(best)[0] == shares[:, 0].max() == 1
+    assert screened.best(1)[0] == pool[int(np.log(shares).sum(1).argmax())]
+    assert all(0 < share <= 1 for share in shares.flat)
+    strategy = BayesianOptimization(screened.space, features=screened.numbers, initial=2)
+    result = ogive.search(
+        space,
+        estimator=lambda architecture, _: {"value": screened.numbers(architecture)[0]},
+        strategy=strategy,
+        executor=ogive.SerialExecutor(),
+        trials=5,
+    )
+    assert result.best.value == 1  # found among the first: the numbers say it
+    outside = next(a for s in range(99) if (a := space.sample(Random(10**6 + s))) not in pool)
+    with pytest.raises(SettingError, match=r"not in it.*screened\.space"):
+        screened.numbers(outside)
+
+
+def test_what_fails_is_screened_as_the_worst():
+    space = ogive.SearchSpace([ogive.Decision("width", "ordinal", options=(1, 2, 3))])
+
+    def even(architecture, _):
+        if architecture["width"] != 2:
+            raise TrialFailed("A width is even here.")
+        return {"value": 1.0}
+
+    screened = screen(even, space, 30)
+    assert screened.best(1) == [Architecture({"width": 2})]
+    assert screened.numbers(Architecture({"width": 3})) == [0.5]  # shared by the two that failed
+    with pytest.raises(TrialFailed, match="is even"):
+        screen(lambda *_: even({"width": 1}, None), space, 3)
+    with pytest.raises(SettingError, match="got count=0"):
+        screen(even, space, 0)
 
 
 # As published

@@ -6,6 +6,7 @@ from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks,
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
+from ogive.estimators._screen import Screened, screen
 from ogive.estimators._train import (
     FitOn,
     Precision,
@@ -29,6 +30,7 @@ __all__ = [
     "RecipeLike",
     "Run",
     "Schedule",
+    "Screened",
     "Training",
     "ZeroCost",
     "aggregate_ranks",
@@ -37,6 +39,7 @@ __all__ = [
     "predict",
     "proxies",
     "run_trial",
+    "screen",
     "step_seconds",
     "train",
 ]

@@ -85,7 +85,8 @@ def proxies(
 
     Raises:
         SettingError: If a name is no proxy, or a proxy does not apply to the network.
-        TrialFailed: If a value is not finite: no signal, or no gradient, comes through the network.
+        TrialFailed: If a value is not finite: no signal or no gradient comes through the network, or it
+            makes no difference between two samples.
     """
     names = _known(names)
     if seed is not None:
@@ -105,7 +106,8 @@ def proxies(
         if not math.isfinite(found[name]):
             raise TrialFailed(
                 f"A zero-cost proxy must be a finite number, but {name} is {found[name]}: nothing "
-                "comes through the network from its inputs to its outputs, or back."
+                "comes through the network, forth or back, or samples of the batch are all alike "
+                "to it. Leave the proxy out if many networks of a space fail so."
             )
     return found
 

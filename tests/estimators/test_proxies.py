@@ -264,6 +264,25 @@ def test_a_network_that_nothing_comes_through_fails_its_trial(name):
         one(dead, name)
 
 
+def test_a_network_that_is_cut_through_fails_its_trial():
+    class Cut(nn.Module):
+        def forward(self, x):
+            return torch.zeros_like(x)
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Cut(), convolutional()[1:6], convolutional()[6:])
+    with pytest.raises(TrialFailed, match="jacov is nan"):
+        one(network, "jacov")
+    assert one(network, "snip") > 0  # what comes after the cut
+
+
+def test_zen_is_the_architectures_and_not_the_momentum_s():
+    network = convolutional()
+    before = one(network, "zen")
+    network[1].momentum = 0.5
+    network[1].running_var.fill_(7.0)
+    assert one(network, "zen") == before
+
+
 # Joined
 
 

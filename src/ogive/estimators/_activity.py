@@ -41,6 +41,10 @@ _MIXTURE = 1e-2
 """Alpha of Lin et al. 2021: how far the second input lies from the first."""
 
 
+_MOMENTUM = 0.1
+"""Of running variances: torch's own, and so that of the published figures."""
+
+
 def jacov(network: nn.Module, batch: Batch) -> float:
     """How little input gradients correlate (Mellor et al. 2020, arXiv:2006.04647v1).
 
@@ -48,8 +52,10 @@ def jacov(network: nn.Module, batch: Batch) -> float:
     """
     inputs = batch.inputs.detach().requires_grad_()
     outputs = network.train()(inputs)
-    (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a sample without gradient has no corr.
+    (gradient,) = torch.autograd.grad(
+        outputs.sum(), inputs, allow_unused=True, materialize_grads=True
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # a sample may have no gradient
         correlations = np.corrcoef(gradient.flatten(1).double().cpu().numpy())
     if not np.isfinite(correlations).all():
         return math.nan
@@ -109,9 +115,9 @@ def zen(network: nn.Module, batch: Batch) -> float:
     """The Zen-score (Lin et al. 2021, arXiv:2102.01063, Algorithm 1).
 
     The logarithm of how far a small change of a random input moves the features before the global
-    average, plus the logarithms of what the batch normalisations divided by. Weights and inputs are drawn from the normal
-    distribution by the batch's seed; the data counts for its shape only. Residual connections
-    stay, and distances are sums of absolute values, as in published comparisons; the paper takes
+    average, plus the logarithms of what the batch normalisations divided by. Weights and inputs are
+    drawn from the normal distribution by the batch's seed; the data counts for its shape only.
+    Residual connections stay, and distances are sums of absolute values, as in published comparisons; the paper takes
     the connections away, and the Euclidean distance.
 
     Raises:
@@ -130,6 +136,9 @@ def zen(network: nn.Module, batch: Batch) -> float:
         )
     generator = batch.generator()
     _draw_normal(network, generator)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = _MOMENTUM
     shape, device = batch.inputs.shape, batch.inputs.device
     first, second = (torch.randn(shape, generator=generator).to(device) for _ in range(2))
     features = _last_features(network.train())

@@ -85,8 +85,8 @@ def proxies(
 
     Raises:
         SettingError: If a name is no proxy, or a proxy does not apply to the network.
-        TrialFailed: If a value is not finite: no signal or no gradient comes through the network, or it
-            makes no difference between two samples.
+        TrialFailed: If a value is not finite: no signal or no gradient comes through the network,
+            or it makes no difference between two samples.
     """
     names = _known(names)
     if seed is not None:

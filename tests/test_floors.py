@@ -33,6 +33,7 @@ FLOORS = {
 SIDEWAYS = {
     ("trial", "space"),  # its records hold architectures
     ("oneshot", "estimators"),  # what it trains is asked as one, and trained as one
+    ("estimators", "hardware"),  # parameters and operations are zero-cost proxies, too
     ("bench", "executors"),  # seeds are run side by side
     ("engine", "executors"),  # the loop starts its own workers by default
 }

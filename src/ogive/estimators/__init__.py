@@ -1,12 +1,15 @@
-"""How good is an architecture: training, and what other estimators share with it."""
+"""How good is an architecture: training, zero-cost proxies, and what other estimators share."""
 
+from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
 from ogive.estimators._predictor import PerformancePredictor, Ranking
+from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks, proxies
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
+from ogive.estimators._screen import Screened, screen
 from ogive.estimators._train import (
     FitOn,
     Precision,
@@ -21,20 +24,27 @@ from ogive.estimators._train import (
 )
 
 __all__ = [
+    "PROXIES",
+    "Batch",
     "Batches",
     "Bench",
     "Curve",
     "Estimator",
     "FinalValue",
     "FitOn",
+    "Loss",
     "PerformancePredictor",
     "Precision",
+    "Proxy",
     "Ranking",
     "Recipe",
     "RecipeLike",
     "Run",
     "Schedule",
+    "Screened",
     "Training",
+    "ZeroCost",
+    "aggregate_ranks",
     "autocast",
     "chance_to_beat",
     "device_of",
@@ -42,7 +52,9 @@ __all__ = [
     "measure_speed",
     "optimizer_of",
     "predict",
+    "proxies",
     "run_trial",
+    "screen",
     "step_seconds",
     "train",
     "write_whole",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,13 @@ def size_mb(network: nn.Module) -> float:
     return _bytes([*network.parameters(), *network.buffers()]) / _MIB
 
 
-def macs(network: nn.Module, task: Task) -> float:
+class Exemplified(Protocol):
+    """What has an example of a network's input: a task, or a batch of one."""
+
+    def example(self, n: int, device: str | torch.device = ...) -> Tensor: ...
+
+
+def macs(network: nn.Module, task: Exemplified) -> float:
     """Multiply-accumulate operations of one sample's forward pass: half of torch's FLOPs.
 
     Convolutions, linear layers, attention and recurrent layers count; element-wise operations do

@@ -4,6 +4,7 @@ from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
+from ogive.estimators._together import Outcome, size_class, train_together
 from ogive.estimators._train import (
     FitOn,
     Precision,
@@ -18,6 +19,7 @@ __all__ = [
     "Bench",
     "Estimator",
     "FitOn",
+    "Outcome",
     "Precision",
     "Recipe",
     "RecipeLike",
@@ -28,6 +30,8 @@ __all__ = [
     "measure_speed",
     "predict",
     "run_trial",
+    "size_class",
     "step_seconds",
     "train",
+    "train_together",
 ]

@@ -18,6 +18,7 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._record import record
+from ogive.nn._stack import Stack, why_not_stacked
 from ogive.nn._tabular import (
     NORMALISATIONS,
     CategoryEmbedding,
@@ -52,6 +53,7 @@ __all__ = [
     "ResidualLinearBlock",
     "SeparableConv",
     "SqueezeExcitation",
+    "Stack",
     "annotate",
     "batch_norm",
     "build",
@@ -64,4 +66,5 @@ __all__ = [
     "normalisation",
     "record",
     "threads",
+    "why_not_stacked",
 ]

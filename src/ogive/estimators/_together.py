@@ -196,7 +196,11 @@ class _Group:
 
 
 def _layers(network: nn.Module) -> list[str]:
-    return [type(module).__name__ for module in network.modules()]
+    """Sorts those beside each other that are alike, from the end, which all have, backwards."""
+    leaves = (
+        m for m in network.modules() if not isinstance(m, nn.Dropout) and not [*m.children()]
+    )
+    return [type(module).__name__ for module in leaves][::-1]
 
 
 class _Table:

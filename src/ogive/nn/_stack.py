@@ -28,6 +28,7 @@ from ogive.nn._blocks import ACTIVATIONS, Residual
 from ogive.nn._tabular import (
     CategoryEmbedding,
     Columns,
+    NormAct,
     PeriodicEmbedding,
     PiecewiseLinearEmbedding,
     ResidualLinearBlock,
@@ -37,6 +38,9 @@ __all__ = ["Stack", "why_not_stacked"]
 
 Places = npt.NDArray[np.int64]
 Part = Literal["free", "decayed", "buffers"]
+
+_EPS, _MOMENTUM = 1e-5, 0.1
+"""Of every normalisation: torch's own."""
 
 _PARTS: tuple[Part, ...] = ("free", "decayed", "buffers")
 
@@ -137,18 +141,11 @@ _Maker = Callable[[_Same, _Layout, _Book], tuple[_Node, _Layout]]
 
 def why_not_stacked(network: nn.Module) -> str | None:
     """Says why a network, which maps ``(batch, features)``, cannot be one of a :class:`Stack`."""
-    module: Any  # torch says of its attributes less than may be
     for module in _layers(network):
         if _kind(module) is None:
             return f"{type(module).__name__} has no form for many networks at once"
-        if isinstance(module, nn.BatchNorm1d) and (
-            module.momentum is None or not module.affine or module.running_mean is None
-        ):
-            return "its batch normalisation has no weights or no fixed momentum"
-        if isinstance(module, nn.LayerNorm) and (
-            len(module.normalized_shape) != 1 or module.weight is None or module.bias is None
-        ):
-            return "its layer normalisation has no weights, or not one for each feature"
+        if isinstance(module, nn.BatchNorm1d | nn.LayerNorm) and not _usual(module):
+            return f"{module} is another than its number of features alone would make"
         if isinstance(module, nn.Linear) and module.bias is None:
             return "a linear layer of it has no bias"
     parameters = list(network.parameters())
@@ -157,6 +154,11 @@ def why_not_stacked(network: nn.Module) -> str | None:
     if any(not p.requires_grad or p.dtype != torch.float32 for p in parameters):
         return "not all of its weights are trained in 32 bits"
     return None
+
+
+def _usual(norm: nn.BatchNorm1d | nn.LayerNorm) -> bool:
+    features = norm.num_features if isinstance(norm, nn.BatchNorm1d) else norm.normalized_shape[0]
+    return repr(norm) == repr(type(norm)(features)) and norm.eps == _EPS
 
 
 class Stack:
@@ -266,7 +268,7 @@ def _seat(network: nn.Module, book: _Book, offsets: Mapping[_Leaf, int]) -> _Sea
 # --- from modules to nodes -----------------------------------------------------------------
 
 
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
+def _layers(module: nn.Module) -> Iterator[Any]:
     """Yields the modules that are looked at one by one; an embedding's parts are its own."""
     yield module
     if _is_sequence(module) or isinstance(module, Residual | Columns):
@@ -280,10 +282,10 @@ def _is_sequence(module: nn.Module) -> bool:
 
 def _kind(module: nn.Module) -> tuple[_Maker, Hashable] | None:
     """What makes the node of a module, and in what modules must agree to be made into one."""
+    if type(module) in _TAILS:
+        return _tail, None
     if _is_sequence(module):
         return _sequence, None
-    if type(module) in _ELEMENTWISE:
-        return _elementwise, repr(module)
     known = _MAKERS.get(type(module))
     return None if known is None else (known[0], known[1](module))
 
@@ -370,13 +372,6 @@ def _next_name(ahead: Sequence[deque[tuple[str, nn.Module]]]) -> str:
 # --- nodes, one a kind of layer ------------------------------------------------------------
 
 
-def _elementwise(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
-    """What computes every feature for itself and makes zero of zero."""
-    del book
-    module = next(iter(group.values()))
-    return lambda x, _: module(x), layout
-
-
 def _linear(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
     rows, layers = list(group), list(group.values())
     out = _Layout.first([layer.out_features for layer in layers])
@@ -390,70 +385,245 @@ def _linear(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]
     return node, out
 
 
-def _batch_norm(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
-    rows, layers = list(group), list(group.values())
-    weight, bias, mean, var = (
-        book.leaf(
-            rows, [getattr(m, n) for m in layers], [(p,) for p in layout.places], (layout.width,)
-        )
-        for n in ("weight", "bias", "running_mean", "running_var")
-    )
-    eps, momentum = layers[0].eps, layers[0].momentum
+@dataclass(frozen=True)
+class _Tail:
+    """What stands between two products for one network: normalisation, activation, dropout."""
 
-    def node(x: Tensor, draws: _Draws) -> Tensor:
-        count, batch, width = x.shape
-        flat = x.transpose(0, 1).reshape(batch, count * width)
-        statistics = mean.value.view(-1), var.value.view(-1)
-        scale = weight.value.view(-1), bias.value.view(-1)
-        y = functional.batch_norm(flat, *statistics, *scale, draws.training, momentum, eps)
-        return y.view(batch, count, width).transpose(0, 1)
+    norm: nn.BatchNorm1d | nn.LayerNorm | None = None
+    activation: nn.Module | None = None
+    dropout: float = 0.0
 
-    return node, layout
-
-
-def _layer_norm(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
-    """Over the features of each network, without what it is padded with."""
-    rows, layers = list(group), list(group.values())
-    weight, bias = (
-        book.leaf(
-            rows, [getattr(m, n) for m in layers], [(p,) for p in layout.places], (layout.width,)
-        )
-        for n in ("weight", "bias")
-    )
-    eps, mask = layers[0].eps, layout.mask()
-    share = 1 / mask.sum(dim=-1, keepdim=True)
-
-    def node(x: Tensor, _: _Draws) -> Tensor:
-        centred = (x - x.sum(dim=-1, keepdim=True) * share) * mask
-        var = centred.square().sum(dim=-1, keepdim=True) * share
-        y = centred * torch.rsqrt(var + eps)
-        return torch.addcmul(bias.value.unsqueeze(1), y, weight.value.unsqueeze(1))
-
-    return node, layout
+    @classmethod
+    def of(cls, module: nn.Module) -> _Tail:
+        if isinstance(module, NormAct):
+            parts = [cls.of(child) for child in module.children()]
+            return cls(
+                next((part.norm for part in parts if part.norm is not None), None),
+                next((part.activation for part in parts if part.activation is not None), None),
+                sum(part.dropout for part in parts),
+            )
+        if isinstance(module, nn.BatchNorm1d | nn.LayerNorm):
+            return cls(norm=module)
+        if isinstance(module, nn.Dropout):
+            return cls(dropout=module.p)
+        return cls() if isinstance(module, nn.Identity) else cls(activation=module)
 
 
-def _dropout(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
-    """Every network drops what it would alone: it draws as many numbers in the same order."""
-    del book
-    seats = [
-        (row, module.p, len(p))
-        for (row, module), p in zip(group.items(), layout.places, strict=True)
+def _tail(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
+    """Normalisation, activation and dropout of all networks, whichever each of them has."""
+    rows, tails = list(group), [_Tail.of(module) for module in group.values()]
+    if all(tail == _Tail() for tail in tails):
+        return lambda x, _: x, layout
+    batch = _norms(nn.BatchNorm1d, tails)
+    layer = _norms(nn.LayerNorm, tails)
+    leaves = [
+        *_norm_leaves(batch, rows, tails, layout, book, ("weight", "bias")),
+        *_norm_leaves(layer, rows, tails, layout, book, ("weight", "bias")),
     ]
-    places = [torch.from_numpy(p) for p in layout.places]
-    left = [len(p) == int(p.max(initial=-1)) + 1 for p in layout.places]
+    running = _norm_leaves(batch, rows, tails, layout, book, ("running_mean", "running_var"))
+    mask = _Layout(layout.width, tuple(layout.places[i] for i in layer)).mask() if layer else None
+    some_batch, some_layer = _some(batch), _some(layer)
+    activations = _runs(tails)
+    draw = _dropout(rows, tails, layout)
 
     def node(x: Tensor, draws: _Draws) -> Tensor:
-        if not draws.training:
-            return x
-        mask = torch.zeros(x.shape)
-        for own, (row, share, width), where, prefix in zip(mask, seats, places, left, strict=True):
-            kept = torch.empty(x.shape[1], width)
-            kept.bernoulli_(1 - share, generator=draws.generators[row])
-            kept.div_(1 - share)
-            own[:, slice(width) if prefix else where] = kept
-        return x * mask
+        parts: list[_Part] = []
+        if batch:
+            statistics = [leaf.value.view(-1) for leaf in running]
+            parts.append(_BatchPart(some_batch, statistics, draws.training))
+        if mask is not None:
+            parts.append(_LayerPart(some_layer, mask))
+        scales = [leaf.value for leaf in leaves]
+        return _Tails.apply(x, parts, activations, draw(x, draws), *scales)  # type: ignore[no-any-return, no-untyped-call]
 
     return node, layout
+
+
+_Some = slice | Tensor
+
+
+def _some(positions: Sequence[int]) -> _Some:
+    """Which of the networks; a slice costs no copy."""
+    if positions and positions[-1] - positions[0] == len(positions) - 1:
+        return slice(positions[0], positions[-1] + 1)
+    return torch.tensor(positions)
+
+
+def _norms(kind: type[nn.Module], tails: Sequence[_Tail]) -> list[int]:
+    return [position for position, tail in enumerate(tails) if isinstance(tail.norm, kind)]
+
+
+def _norm_leaves(
+    positions: Sequence[int],
+    rows: Sequence[int],
+    tails: Sequence[_Tail],
+    layout: _Layout,
+    book: _Book,
+    names: Sequence[str],
+) -> list[_Leaf]:
+    """A leaf for each of the tensors of the normalisations at some positions."""
+    if not positions:
+        return []
+    some, where = [rows[i] for i in positions], [(layout.places[i],) for i in positions]
+    tensors = [[getattr(tails[i].norm, name) for i in positions] for name in names]
+    return [book.leaf(some, each, where, (layout.width,)) for each in tensors]
+
+
+def _runs(tails: Sequence[_Tail]) -> list[tuple[slice, nn.Module]]:
+    """Which activation is next for how many networks."""
+    found: list[tuple[slice, nn.Module]] = []
+    for position, tail in enumerate(tails):
+        if tail.activation is None:
+            continue
+        if found and found[-1][0].stop == position and repr(found[-1][1]) == repr(tail.activation):
+            found[-1] = slice(found[-1][0].start, position + 1), found[-1][1]
+        else:
+            found.append((slice(position, position + 1), tail.activation))
+    return found
+
+
+def _dropout(
+    rows: Sequence[int], tails: Sequence[_Tail], layout: _Layout
+) -> Callable[[Tensor, _Draws], Tensor | None]:
+    """Every network drops what it would alone: it draws as many numbers in the same order."""
+    seats = [
+        (position, rows[position], 1 - tail.dropout, torch.from_numpy(places))
+        for position, (tail, places) in enumerate(zip(tails, layout.places, strict=True))
+        if tail.dropout
+    ]
+    scale = torch.tensor([1 / (1 - tail.dropout) for tail in tails])[:, None, None]
+
+    def draw(x: Tensor, draws: _Draws) -> Tensor | None:
+        if not seats or not draws.training:
+            return None
+        kept = torch.ones(x.shape)
+        for position, row, share, places in seats:
+            own = torch.empty(x.shape[1], len(places))
+            own.bernoulli_(share, generator=draws.generators[row])
+            if len(places) == x.shape[2]:
+                kept[position] = own
+            else:
+                kept[position].index_copy_(1, places, own)
+        return kept.mul_(scale)
+
+    return draw
+
+
+class _BatchPart:
+    """Batch normalisation of some of the networks, forwards and backwards."""
+
+    def __init__(self, rows: _Some, running: list[Tensor], training: bool) -> None:
+        self._rows, self._running, self._training = rows, running, training
+        self._kept: tuple[Tensor, ...] = ()
+
+    def forward(self, x: Tensor, out: Tensor, weight: Tensor, bias: Tensor) -> None:
+        flat = x[self._rows].transpose(0, 1).reshape(x.shape[1], -1)
+        scale = weight.reshape(-1)
+        mean, var = self._running
+        y, *kept = torch.native_batch_norm(
+            flat, scale, bias.reshape(-1), mean, var, self._training, _MOMENTUM, _EPS
+        )
+        out[self._rows] = y.view(x.shape[1], -1, x.shape[2]).transpose(0, 1)
+        self._kept = flat, scale, *kept
+
+    def backward(self, gradient: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+        flat, scale, *kept = self._kept
+        given = gradient[self._rows]
+        dx, dw, db = torch.ops.aten.native_batch_norm_backward(
+            given.transpose(0, 1).reshape(flat.shape),
+            flat,
+            scale,
+            *self._running,
+            *kept,
+            True,
+            _EPS,
+            [True, True, True],
+        )
+        into[self._rows] = dx.view(given.shape[1], -1, given.shape[2]).transpose(0, 1)
+        shape = len(given), given.shape[2]
+        return dw.view(shape), db.view(shape)
+
+
+class _LayerPart:
+    """Layer normalisation of some of the networks, over the features that each has."""
+
+    def __init__(self, rows: _Some, mask: Tensor) -> None:
+        self._rows, self._mask = rows, mask
+        self._share = 1 / mask.sum(dim=-1, keepdim=True)
+        self._kept: tuple[Tensor, ...] = ()
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return x.sum(dim=-1, keepdim=True).mul_(self._share)
+
+    def forward(self, x: Tensor, out: Tensor, weight: Tensor, bias: Tensor) -> None:
+        mine = x[self._rows]
+        centred = (mine - self._mean(mine)).mul_(self._mask)
+        scale = self._mean(centred.square()).add_(_EPS).rsqrt_()
+        standard = centred.mul_(scale)
+        self._kept = standard, scale, weight
+        out[self._rows] = torch.addcmul(bias.unsqueeze(1), standard, weight.unsqueeze(1))
+
+    def backward(self, gradient: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+        standard, scale, weight = self._kept
+        given = gradient[self._rows]
+        dw, db = (given * standard).sum(dim=1), given.sum(dim=1)
+        inner = given * weight.unsqueeze(1)
+        rest = self._mean(inner) * self._mask + standard * self._mean(inner * standard)
+        into[self._rows] = inner.sub_(rest).mul_(scale)
+        return dw, db
+
+
+_Part = _BatchPart | _LayerPart
+
+
+class _Tails(torch.autograd.Function):
+    """One step of autograd for what would be a dozen; each network's share is a slice of it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        parts: list[_Part],
+        activations: list[tuple[slice, nn.Module]],
+        kept: Tensor | None,
+        *scales: Tensor,
+    ) -> Tensor:
+        normal = x.clone() if parts else x
+        for part, weight, bias in zip(parts, scales[::2], scales[1::2], strict=True):
+            part.forward(x, normal, weight, bias)
+        y = normal.clone()
+        for some, activation in activations:
+            y[some] = activation(normal[some])
+        ctx.parts, ctx.activations, ctx.kept, ctx.normal = parts, activations, kept, normal
+        return y if kept is None else y.mul_(kept)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = given.clone() if ctx.kept is None else given * ctx.kept
+        for some, activation in ctx.activations:
+            gradient[some] = _backward(activation, gradient[some], ctx.normal[some])
+        into = gradient.clone() if ctx.parts else gradient
+        scales = [each for part in ctx.parts for each in part.backward(gradient, into)]
+        return into, None, None, None, *scales
+
+
+def _backward(activation: nn.Module, gradient: Tensor, x: Tensor) -> Tensor:
+    known = _DERIVATIVES.get(repr(activation))
+    if known is not None:
+        return known(gradient, x)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(activation(x), x, gradient)[0]
+
+
+_DERIVATIVES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {
+        repr(nn.ReLU()): lambda gradient, x: torch.ops.aten.threshold_backward(gradient, x, 0),
+        repr(nn.SiLU()): lambda gradient, x: torch.ops.aten.silu_backward(gradient, x),
+        repr(nn.GELU()): lambda gradient, x: torch.ops.aten.gelu_backward(gradient, x),
+    }
+)
+"""Of the frequent ones, without the detour over autograd."""
 
 
 def _residual(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
@@ -579,7 +749,13 @@ def _categories(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Lay
     return node, _flattened(len(layers[0].first_row), features)
 
 
-_ELEMENTWISE = {type(make()) for make in ACTIVATIONS.values()}
+_TAILS = {
+    NormAct,
+    nn.BatchNorm1d,
+    nn.LayerNorm,
+    nn.Dropout,
+    *(type(make()) for make in ACTIVATIONS.values()),
+}
 
 
 def _nothing(module: nn.Module) -> Hashable:
@@ -590,9 +766,6 @@ def _nothing(module: nn.Module) -> Hashable:
 _MAKERS: Mapping[type[nn.Module], tuple[_Maker, Callable[[Any], Hashable]]] = MappingProxyType(
     {
         nn.Linear: (_linear, _nothing),
-        nn.BatchNorm1d: (_batch_norm, lambda m: (m.eps, m.momentum)),
-        nn.LayerNorm: (_layer_norm, lambda m: m.eps),
-        nn.Dropout: (_dropout, _nothing),
         Residual: (_residual, lambda m: m.skip),
         ResidualLinearBlock: (_residual, lambda m: m.skip),
         Columns: (_columns, lambda m: m.numbers),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.estimators._augment import mixup
+from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._train import (
     Course,
@@ -47,9 +48,18 @@ _FEWEST = 4
 _EVALUATION_BATCH = 512
 
 
-def size_class(network: nn.Module) -> int | None:
-    """Returns with which networks one is trained quickest, or ``None`` for alone."""
+def size_class(network: nn.Module, recipe: Recipe) -> int | None:
+    """Returns with which networks one is trained quickest, or ``None`` for alone.
+
+    Networks with batch normalisation go alone under AdamW: what a batch normalisation hides, such
+    as a bias before it, has a gradient of nothing but rounding, which AdamW scales to full steps.
+    Two such trainings that differ by one rounding end apart, and stacked is one of those.
+    """
     if why_not_stacked(network) is not None:
+        return None
+    if recipe.optimizer == "adamw" and any(
+        isinstance(m, nn.BatchNorm1d) for m in network.modules()
+    ):
         return None
     layers = (m for m in network.modules() if isinstance(m, nn.Linear))
     widest = max((m.out_features for m in layers), default=0)
@@ -88,8 +98,8 @@ def _kind(training: Training, architecture: Architecture, run: Run) -> object:
     if device_of(run.device).type != "cpu":
         return None
     try:
-        size = size_class(training.built(architecture, run.seed))
         recipe = training.recipe_of(architecture)
+        size = size_class(training.built(architecture, run.seed), recipe)
     except Exception:  # noqa: BLE001  # whatever it is, it comes again, and is this trial's
         return None
     return None if size is None else (size, recipe, run.fidelity, run.threads)

@@ -487,7 +487,8 @@ class _Average:
         share = self.share(step)
         pairs = zip(self.module.state_dict().values(), network.state_dict().values(), strict=True)
         for mine, new in pairs:
-            if mine.is_floating_point():
+            # A buffer that stays as it is may be infinite, and has no mean with itself.
+            if mine.is_floating_point() and not torch.equal(mine, new):
                 mine.lerp_(new, share)
             else:
                 mine.copy_(new)

@@ -146,7 +146,7 @@ def why_not_stacked(network: nn.Module) -> str | None:
             return f"{type(module).__name__} has no form for many networks at once"
         if isinstance(module, nn.BatchNorm1d | nn.LayerNorm) and not _usual(module):
             return f"{module} is another than its number of features alone would make"
-        if isinstance(module, nn.Linear) and module.bias is None:
+        if isinstance(module, nn.Linear) and len([*module.parameters()]) < 2:
             return "a linear layer of it has no bias"
     parameters = list(network.parameters())
     if len(parameters) < len(list(network.named_parameters(remove_duplicate=False))):

@@ -183,3 +183,15 @@ def test_a_stack_that_breaks_is_trained_one_by_one(diabetes, tmp_path, monkeypat
     for architecture, run, metrics in zip(architectures, runs, found, strict=True):
         assert_same(metrics, training(architecture, Run(seed=run.seed, device="cpu")))
         assert len((run.folder / "curve.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_deadline_holds_for_all_of_a_stack(diabetes):
+    recipe = Recipe.default(diabetes).replace(epochs=5000, patience=None, lr=1e-2)
+    training = Training(spaces.default(diabetes), diabetes, recipe)
+    runs = [Run(number=n, seed=40 + n, device="cpu", deadline=1.5) for n in range(5)]
+    found = train_together(training, sampled(diabetes, recipe, 5), runs)
+    assert all(isinstance(metrics, dict) for metrics in found), found
+    # The whole would take minutes; and none was left to train after the others.
+    assert max(metrics["train_seconds"] for metrics in found) < 15
+    epochs = [metrics["epochs"] for metrics in found]
+    assert max(epochs) - min(epochs) <= 1

@@ -181,7 +181,9 @@ class _Group:
 
     def _train(self, members: list[_Member]) -> None:
         members = sorted(members, key=lambda m: _layers(m.trainer.network))
-        while len(members) >= _FEWEST:
+        # A clock that runs for all leaves no time for the last ones to go one after the other.
+        timed = any(member.trainer.run.deadline is not None for member in members)
+        while len(members) >= (1 if timed else _FEWEST):
             table = _Table([m.trainer for m in members], self._data, self._validation)
             # As networks end, what is left is brought together once it is half.
             fewer = len(members) // 2

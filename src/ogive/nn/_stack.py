@@ -37,12 +37,12 @@ from ogive.nn._tabular import (
 __all__ = ["Stack", "why_not_stacked"]
 
 Places = npt.NDArray[np.int64]
-Part = Literal["free", "decayed", "buffers"]
+Section = Literal["free", "decayed", "buffers"]
 
 _EPS, _MOMENTUM = 1e-5, 0.1
 """Of every normalisation: torch's own."""
 
-_PARTS: tuple[Part, ...] = ("free", "decayed", "buffers")
+_SECTIONS: tuple[Section, ...] = ("free", "decayed", "buffers")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Layout:
 class _Leaf:
     """One padded tensor for a parameter of several networks, ``(networks, *shape)``."""
 
-    part: Part
+    section: Section
     shape: tuple[int, ...]
     rows: tuple[int, ...]
     value: Tensor = field(init=False)
@@ -82,7 +82,7 @@ class _Leaf:
     def bind(self, values: Tensor, gradients: Tensor, place: slice) -> None:
         """Makes the tensor a view of the whole; autograd adds its gradient up in place."""
         self.value = values[place].view(self.shape)
-        if self.part != "buffers":
+        if self.section != "buffers":
             self.value = self.value.detach().requires_grad_()
             self.value.grad = gradients[place].view(self.shape)
 
@@ -109,9 +109,9 @@ class _Book:
             places: Where the elements stand along each dimension of ``shape``.
             shape: The padded shape of one.
         """
-        decayed: Part = "decayed" if tensors[0].dim() > 1 else "free"
-        part: Part = decayed if isinstance(tensors[0], nn.Parameter) else "buffers"
-        leaf = _Leaf(part, (len(rows), *shape), tuple(rows))
+        decayed: Section = "decayed" if tensors[0].dim() > 1 else "free"
+        section: Section = decayed if isinstance(tensors[0], nn.Parameter) else "buffers"
+        leaf = _Leaf(section, (len(rows), *shape), tuple(rows))
         numbers = np.arange(math.prod(leaf.shape)).reshape(leaf.shape)
         for row, (tensor, where) in enumerate(zip(tensors, places, strict=True)):
             self.places[id(tensor)] = leaf, numbers[row][np.ix_(*where)].ravel()
@@ -184,13 +184,13 @@ class Stack:
         book = _Book()
         start = _Layout.first([features] * len(networks))
         self._node, self._layout = _build(dict(enumerate(networks)), start, book)
-        leaves = sorted(book.leaves, key=lambda leaf: _PARTS.index(leaf.part))
+        leaves = sorted(book.leaves, key=lambda leaf: _SECTIONS.index(leaf.section))
         sizes = [math.prod(leaf.shape) for leaf in leaves]
         offsets = dict(zip(leaves, np.cumsum([0, *sizes]).tolist(), strict=False))
         self.values = torch.zeros(sum(sizes))
-        parameters = [leaf for leaf in leaves if leaf.part != "buffers"]
+        parameters = [leaf for leaf in leaves if leaf.section != "buffers"]
         self.gradients = torch.zeros(sum(math.prod(leaf.shape) for leaf in parameters))
-        self.free = sum(math.prod(leaf.shape) for leaf in leaves if leaf.part == "free")
+        self.free = sum(math.prod(leaf.shape) for leaf in leaves if leaf.section == "free")
         self.owner = torch.cat(
             [
                 torch.tensor(leaf.rows).repeat_interleave(math.prod(leaf.shape[1:]))

@@ -1,6 +1,6 @@
 """Trials a minute on two cores: one network after the other in each process, and stacked.
 
-python benchmarks/stacked.py [--networks 64] [--group 32]
+python benchmarks/stacked.py [--data breast_cancer diabetes] [--networks 64] [--group 32] [--widest 0 64 32]
 
 Architectures are drawn at random from the default space of tables, as it is; besides, only those
 that are stacked, with layers of at most so many features. Both ways train all of them from the
@@ -79,9 +79,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--networks", type=int, default=64)
     parser.add_argument("--group", type=int, default=32)
+    parser.add_argument("--data", nargs="*", default=["breast_cancer", "diabetes"])
     parser.add_argument("--widest", type=int, nargs="*", default=[0, 64, 32])
     given = parser.parse_args()
-    for name in ("breast_cancer", "diabetes"):
+    for name in given.data:
         data = task.load(name)
         network = spaces.default(data)
         space = nn.record(network, data)

@@ -10,6 +10,7 @@ from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
 from ogive.estimators._screen import Screened, screen
+from ogive.estimators._together import Outcome, size_class, train_together
 from ogive.estimators._train import (
     FitOn,
     Precision,
@@ -33,6 +34,7 @@ __all__ = [
     "FinalValue",
     "FitOn",
     "Loss",
+    "Outcome",
     "PerformancePredictor",
     "Precision",
     "Proxy",
@@ -55,7 +57,9 @@ __all__ = [
     "proxies",
     "run_trial",
     "screen",
+    "size_class",
     "step_seconds",
     "train",
+    "train_together",
     "write_whole",
 ]

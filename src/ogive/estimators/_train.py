@@ -6,12 +6,12 @@ import copy
 import math
 import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +141,32 @@ class _Best:
     weights: Mapping[str, Tensor]
 
 
+Course = Generator[float, None, dict[str, float]]
+
+
+class Seat(Protocol):
+    """The place of one network among several that are trained together.
+
+    Its weights are elsewhere while it has one: its own network, optimizer and average are what
+    they were when they were last handed back.
+    """
+
+    def outputs(self) -> Tensor:
+        """Raw outputs ``(n, outputs)`` on the validation split."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the weights that are evaluated."""
+
+    def hand_back(self) -> None:
+        """Writes weights and moments into the network, its optimizer and its average."""
+
+    def leave(self) -> None:
+        """Hands back, and ends it."""
+
+
 class _Trainer:
+    """One training: the state of a network, and the course that it takes."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -150,6 +175,7 @@ class _Trainer:
         run: Run,
         fit_on: FitOn,
         precision: Precision,
+        data: _Data | None = None,
     ) -> None:
         self._begun = self._ready = time.monotonic()
         if recipe.mixup and task.kind == "tabular" and task.cardinalities:
@@ -157,25 +183,25 @@ class _Trainer:
                 f"mixup is for numbers only, but got mixup={recipe.mixup} for a table with "
                 f"{len(task.cardinalities)} columns of categories. Set mixup=0."
             )
-        self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
+        self.task, self.recipe, self.run, self._precision = task, recipe, run, precision
         self._device = device_of(run.device)
-        self._network = network.to(self._device)
+        self.network = network.to(self._device)
         if task.kind == "images":  # Twice as fast as channels-first, in either precision.
-            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._validated = fit_on == "train"
-        split = task.train if self._validated else task.train + task.validation
-        self._data = _Data(split, task, self._device)
-        self._batch = min(recipe.batch_size, len(split))
-        self._steps = len(split) // self._batch  # The rest of an epoch's shuffle is left out.
+        self._data = data or _Data(_learned(task, fit_on), task, self._device)
+        self._batch = min(recipe.batch_size, len(self._data))
+        self._steps = len(self._data) // self._batch  # The rest of an epoch's shuffle is left out.
         epochs = recipe.epochs
         self._schedule = Schedule(
             recipe,
             total=max(1, round(epochs * run.fidelity * self._steps)),
             full=max(1, round(epochs * self._steps)),
         )
-        self._optimizer = optimizer_of(self._network, recipe, self._device)
-        self._average = _Average(self._network, recipe.ema * self._steps) if recipe.ema else None
-        self._step = 0
+        self.optimizer = optimizer_of(self.network, recipe, self._device)
+        self.average = _Average(self.network, recipe.ema * self._steps) if recipe.ema else None
+        self.seat: Seat | None = None  # Where it is trained together with others.
+        self.made = 0
         self._order: tuple[int, Tensor] | None = None
         self._measured: int | None = None  # The step of the last validation.
         self._validation_seconds = 0.0
@@ -184,94 +210,111 @@ class _Trainer:
     # The whole of it
 
     def fit(self) -> dict[str, float]:
+        return self.finish(self.course())
+
+    def finish(self, course: Course) -> dict[str, float]:
+        """Makes the steps that a course asks for, by itself."""
+        while True:
+            try:
+                factor = next(course)
+            except StopIteration as end:
+                metrics: dict[str, float] = end.value
+                return metrics
+            self.step(factor)
+
+    def course(self) -> Course:
+        """All of a training but its steps: yields the learning rate's factor for each of them."""
         self._go_on_from_parent()
-        first, saved = self._step, False
+        first, saved = self.made, False
         origin = self._schedule.progress(first)
         metrics: dict[str, float] = {}
         self._ready = time.monotonic()
         ended = self._out_of_patience()  # A parent that ended early is as far as this one gets.
         # However short the time is, there is a step: no network is measured as it was made.
         while not ended and (
-            self._step == first or self._schedule.progress(self._step, self._elapsed(origin)) < 1
+            self.made == first or self._schedule.progress(self.made, self._elapsed(origin)) < 1
         ):
             elapsed = self._elapsed(origin)
-            if not saved and self._schedule.decaying(self._step, elapsed):
+            if not saved and self._schedule.decaying(self.made, elapsed):
                 self._save_checkpoint()
                 saved = True
-            self.step(self._schedule.factor(self._step, elapsed))
-            self._expect_validation(time.monotonic() - self._ready, self._step - first)
-            whole = self._step % self._steps == 0
-            if whole and self._validated and self._step < self._schedule.total:
+            yield self._schedule.factor(self.made, elapsed)
+            self._expect_validation(time.monotonic() - self._ready, self.made - first)
+            whole = self.made % self._steps == 0
+            if whole and self._validated and self.made < self._schedule.total:
                 metrics = self._validate()
                 self._check_progress(metrics, elapsed)
                 ended = self._out_of_patience()
         if not saved:
             self._save_checkpoint()
-        if self._validated and self._measured != self._step:
+        if self._validated and self._measured != self.made:
             metrics = self._validate()
         metrics = self._settle(metrics)
         return {
             **metrics,
-            "epochs": (self._step - first) / self._steps,
+            "epochs": (self.made - first) / self._steps,
             "train_seconds": time.monotonic() - self._begun,
         }
 
     def _expect_validation(self, seconds: float, steps: int) -> None:
         """Before the first validation: a forward pass takes about a third of a step."""
         if self._validated and self._measured is None:
-            batches = len(self._task.validation) / self._batch
+            batches = len(self.task.validation) / self._batch
             self._validation_seconds = 0.4 * batches * seconds / steps
 
     def step(self, factor: float) -> None:
         """One step of the optimizer, drawing from the seed and the step's number only."""
-        seed = [self._run.seed, self._step]
+        seed = [self.run.seed, self.made]
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(rng.integers(1 << 62)))  # For dropout; the caller forked it.
-        inputs, targets = self._data.take(self._rows())
-        self._network.train()
-        if self._task.kind == "images":
-            inputs = augment(inputs, self._recipe, rng, self._data.blank)
-        if self._recipe.mixup:
-            inputs, targets = mixup(inputs, self._soft(targets), self._recipe.mixup, rng)
+        inputs, targets = self._data.take(self.rows())
+        self.network.train()
+        if self.task.kind == "images":
+            inputs = augment(inputs, self.recipe, rng, self._data.blank)
+        if self.recipe.mixup:
+            inputs, targets = mixup(inputs, self.soft(targets), self.recipe.mixup, rng)
         with autocast(self._device, self._precision):
-            outputs = self._network(_laid_out(inputs))
-        loss = self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
+            outputs = self.network(_laid_out(inputs))
+        loss = self.task.loss(outputs.float(), targets, smoothing=self.recipe.label_smoothing)
         if not math.isfinite(loss.item()):
-            raise TrialFailed(
-                f"The loss must be finite, but was {loss.item()} in epoch "
-                f"{self._step / self._steps:.1f} (step {self._step}). A lower learning rate than "
-                f"{self._recipe.lr} or gradient clipping may help."
-            )
-        self._optimizer.zero_grad(set_to_none=True)
+            raise self.diverged(loss.item())
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.lr * factor
-        self._optimizer.step()
-        if self._average is not None:
-            self._average.update(self._network, self._step)
-        self._step += 1
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * factor
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.network, self.made)
+        self.made += 1
 
-    def _rows(self) -> Tensor:
-        epoch, place = divmod(self._step, self._steps)
+    def diverged(self, loss: float) -> TrialFailed:
+        return TrialFailed(
+            f"The loss must be finite, but was {loss} in epoch "
+            f"{self.made / self._steps:.1f} (step {self.made}). A lower learning rate than "
+            f"{self.recipe.lr} or gradient clipping may help."
+        )
+
+    def rows(self) -> Tensor:
+        epoch, place = divmod(self.made, self._steps)
         if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self._run.seed, epoch, 1])
+            rng = np.random.default_rng([self.run.seed, epoch, 1])
             self._order = epoch, torch.from_numpy(rng.permutation(len(self._data)))
         return self._order[1][place * self._batch : (place + 1) * self._batch]
 
-    def _soft(self, targets: Tensor) -> Tensor:
-        if self._task.problem == "regression":
+    def soft(self, targets: Tensor) -> Tensor:
+        if self.task.problem == "regression":
             return targets
-        return nn.functional.one_hot(targets, self._task.outputs).float()
+        return nn.functional.one_hot(targets, self.task.outputs).float()
 
     def _elapsed(self, origin: float) -> float:
         """How far time has moved through the schedule; what lay behind at the start stays so."""
-        if self._run.deadline is None:
+        if self.run.deadline is None:
             return 0.0
         # What came before the first step, the last validation and the writing must fit in, too.
         others = self._ready - self._begun + 1.2 * self._validation_seconds
-        usable = max(1e-3, 0.97 * self._run.deadline - others)
+        usable = max(1e-3, 0.97 * self.run.deadline - others)
         share = min(1.0, (time.monotonic() - self._ready) / usable)
         return origin + (1 - origin) * share
 
@@ -279,28 +322,36 @@ class _Trainer:
 
     @property
     def _evaluated(self) -> nn.Module:
-        return self._network if self._average is None else self._average.module
+        return self.network if self.average is None else self.average.module
 
     def _validate(self) -> dict[str, float]:
         """Measures and reports; with patience it keeps the weights, if they are the best so far."""
         begun = time.monotonic()
         metrics = self._measure()
-        self._run.report(self._step / self._steps, metrics)
+        self.run.report(self.made / self._steps, metrics)
         better = self._best is None or metrics["loss"] < self._best.loss
-        if self._recipe.patience is not None and better:
-            weights = {k: v.detach().clone() for k, v in self._evaluated.state_dict().items()}
-            self._best = _Best(metrics["loss"], round(self._step / self._steps), weights)
-        self._measured = self._step
+        if self.recipe.patience is not None and better:
+            self._best = _Best(metrics["loss"], round(self.made / self._steps), self._weights())
+        self._measured = self.made
         self._validation_seconds = time.monotonic() - begun
         return metrics
 
+    def _weights(self) -> dict[str, Tensor]:
+        """A copy of the weights that are evaluated."""
+        if self.seat is not None:
+            return self.seat.weights()
+        return {k: v.detach().clone() for k, v in self._evaluated.state_dict().items()}
+
     def _measure(self) -> dict[str, float]:
-        task, split = self._task, self._task.validation
-        outputs = _outputs(self._evaluated.eval(), task, split, self._device, self._precision)
+        task, split = self.task, self.task.validation
+        if self.seat is not None:
+            outputs = self.seat.outputs()
+        else:
+            outputs = _outputs(self._evaluated.eval(), task, split, self._device, self._precision)
         if not bool(torch.isfinite(outputs).all()):
             raise TrialFailed(
                 "The outputs must be finite, but some on the validation split are not after "
-                f"epoch {self._step / self._steps:.1f}."
+                f"epoch {self.made / self._steps:.1f}."
             )
         finished = task.finisher().to(self._device)(outputs).cpu().numpy()
         targets = torch.as_tensor(split.targets, device=self._device)
@@ -313,81 +364,89 @@ class _Trainer:
 
     @cached_property
     def _constant(self) -> dict[str, float]:
-        return _constant(self._task)
+        return _constant(self.task)
 
     def _check_progress(self, metrics: Mapping[str, float], elapsed: float) -> None:
-        if self._schedule.progress(self._step, elapsed) < _NO_PROGRESS:
+        if self._schedule.progress(self.made, elapsed) < _NO_PROGRESS:
             return
-        constant, metric = self._constant, self._task.metric
+        constant, metric = self._constant, self.task.metric
         # What counts are the weights that are kept, should a network be past its best.
         loss = metrics["loss"] if self._best is None else self._best.loss
         if loss >= constant["loss"] and metrics[metric] <= constant[metric]:
             raise TrialFailed(
                 f"A network must do better than a constant prediction by half of its training, "
-                f"but after epoch {self._step / self._steps:.1f} its {metric} is "
+                f"but after epoch {self.made / self._steps:.1f} its {metric} is "
                 f"{metrics[metric]:.4g} and the constant's {constant[metric]:.4g}."
             )
 
     def _out_of_patience(self) -> bool:
-        if self._best is None or self._recipe.patience is None:
+        if self._best is None or self.recipe.patience is None:
             return False
-        return self._step // self._steps - self._best.epoch >= self._recipe.patience
+        return self.made // self._steps - self._best.epoch >= self.recipe.patience
 
     def _settle(self, metrics: dict[str, float]) -> dict[str, float]:
         """Leaves the network with the weights that count, and writes them down."""
+        if self.seat is not None:
+            self.seat.leave()
         if self._best is not None:
             self._evaluated.load_state_dict(self._best.weights)
             metrics = {**self._measure(), "best_epoch": float(self._best.epoch)}
-        if self._average is not None:
-            self._network.load_state_dict(self._average.module.state_dict())
-        if self._run.folder is not None:
+        if self.average is not None:
+            self.network.load_state_dict(self.average.module.state_dict())
+        if self.run.folder is not None:
             weights = {
                 name: value.detach().cpu().contiguous().clone()
-                for name, value in self._network.state_dict().items()
+                for name, value in self.network.state_dict().items()
             }
             write_whole(
-                self._run.folder / "model.safetensors", lambda path: save_file(weights, path)
+                self.run.folder / "model.safetensors", lambda path: save_file(weights, path)
             )
         return metrics
 
     # Checkpoints
 
     def _save_checkpoint(self) -> None:
-        if self._run.folder is None or self._recipe.schedule == "cosine":
+        if self.run.folder is None or self.recipe.schedule == "cosine":
             return
+        if self.seat is not None:
+            self.seat.hand_back()
         state = {
-            "epoch": self._step / self._steps,
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "average": None if self._average is None else self._average.module.state_dict(),
+            "epoch": self.made / self._steps,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
             "best": None if self._best is None else asdict(self._best),
         }
-        write_whole(self._run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
+        write_whole(self.run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
 
     def _go_on_from_parent(self) -> None:
-        patient = self._recipe.patience is not None
-        if self._run.parent is None or self._recipe.schedule == "cosine":
+        patient = self.recipe.patience is not None
+        if self.run.parent is None or self.recipe.schedule == "cosine":
             return
         if patient and not self._validated:  # It may have been trained past its best already.
             return
-        modules = [self._network, *([] if self._average is None else [self._average.module])]
+        modules = [self.network, *([] if self.average is None else [self.average.module])]
         fresh = [copy.deepcopy(module.state_dict()) for module in modules]
         try:
-            path = self._run.parent / "checkpoint.pt"
+            path = self.run.parent / "checkpoint.pt"
             state = torch.load(path, map_location=self._device, weights_only=True)
-            self._network.load_state_dict(state["network"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            if self._average is not None:
-                self._average.module.load_state_dict(state["average"])
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.module.load_state_dict(state["average"])
             best = _Best(**state["best"]) if patient and state["best"] else None
             step = round(state["epoch"] * self._steps)
         except _DAMAGED:
             # From scratch, then: the same result, only later.
             for module, weights in zip(modules, fresh, strict=True):
                 module.load_state_dict(weights)
-            self._optimizer = optimizer_of(self._network, self._recipe, self._device)
+            self.optimizer = optimizer_of(self.network, self.recipe, self._device)
             return
-        self._step, self._best = min(step, self._schedule.total - 1), best
+        self.made, self._best = min(step, self._schedule.total - 1), best
+
+
+def _learned(task: Task, fit_on: FitOn) -> Split:
+    return task.train if fit_on == "train" else task.train + task.validation
 
 
 class _Data:
@@ -432,13 +491,17 @@ class _Average:
         self.module = copy.deepcopy(network)
         self._keep = math.exp(-1 / max(1e-9, horizon))
 
+    def share(self, step: int) -> float:
+        """Of the newest weights; larger at first, so that the initial ones are soon forgotten."""
+        return 1 - min(self._keep, (1 + step) / (10 + step))
+
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        # Less inert at first, so that the initial weights are soon forgotten.
-        share = 1 - min(self._keep, (1 + step) / (10 + step))
+        share = self.share(step)
         pairs = zip(self.module.state_dict().values(), network.state_dict().values(), strict=True)
         for mine, new in pairs:
-            if mine.is_floating_point():
+            # A buffer that stays as it is may be infinite, and has no mean with itself.
+            if mine.is_floating_point() and not torch.equal(mine, new):
                 mine.lerp_(new, share)
             else:
                 mine.copy_(new)
@@ -451,6 +514,12 @@ def optimizer_of(
     # Biases and the scales of normalisations are one-dimensional; decay is not for them.
     decayed = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
     free = [p for p in network.parameters() if p.requires_grad and p.dim() <= 1]
+    return _optimizer(free, decayed, recipe, device)
+
+
+def _optimizer(
+    free: list[nn.Parameter], decayed: list[nn.Parameter], recipe: Recipe, device: torch.device
+) -> torch.optim.Optimizer:
     groups = [{"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
@@ -532,15 +601,21 @@ class Training:
 
     def __call__(self, architecture: Architecture, run: Run) -> dict[str, float]:
         """Builds the network from the run's seed, trains it, and returns its metrics."""
+        network, recipe = self.built(architecture, run.seed), self.recipe_of(architecture)
+        return train(network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision)
+
+    def built(self, architecture: Architecture, seed: int) -> nn.Module:
+        """Returns the network of an architecture as a seed initialises it."""
+        with torch.random.fork_rng(_cuda()):
+            torch.manual_seed(seed)
+            return readings.build(self.network, self.task, architecture)
+
+    def recipe_of(self, architecture: Architecture) -> Recipe:
+        """Returns what an architecture is trained with."""
         recipe = self.recipe
         if not isinstance(recipe, Recipe):
             recipe = readings.decide(recipe, architecture)
-        if self.epochs is not None:
-            recipe = recipe.replace(epochs=self.epochs)
-        with torch.random.fork_rng(_cuda()):
-            torch.manual_seed(run.seed)
-            network = readings.build(self.network, self.task, architecture)
-        return train(network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision)
+        return recipe if self.epochs is None else recipe.replace(epochs=self.epochs)
 
 
 def _cuda() -> list[int]:

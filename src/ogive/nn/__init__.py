@@ -18,6 +18,7 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._record import record
+from ogive.nn._stack import Stack, why_not_stacked
 from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest, largest_value
 from ogive.nn._tabular import (
     NORMALISATIONS,
@@ -55,6 +56,7 @@ __all__ = [
     "Route",
     "SeparableConv",
     "SqueezeExcitation",
+    "Stack",
     "Supernet",
     "annotate",
     "batch_norm",
@@ -71,4 +73,5 @@ __all__ = [
     "normalisation",
     "record",
     "threads",
+    "why_not_stacked",
 ]

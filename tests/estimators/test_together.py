@@ -71,18 +71,21 @@ def assert_same_files(mine, theirs):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("diabetes", {"epochs": 16, "lr": 5e-3}),
+        ("diabetes", {"epochs": 8, "lr": 5e-3}),
         (
             "breast_cancer",
             {"ema": 0.5, "mixup": 0.2, "clip": 1.0, "patience": None, "schedule": "cosine"},
         ),
-        ("breast_cancer", {"optimizer": "sgd", "lr": 2e-3, "clip": 1.0, "label_smoothing": 0.1}),
+        (
+            "breast_cancer",
+            {"epochs": 6, "optimizer": "sgd", "lr": 2e-3, "clip": 1.0, "label_smoothing": 0.1},
+        ),
     ],
     ids=["default", "rich", "sgd"],
 )
 def test_each_network_ends_where_it_does_alone(name, tmp_path, changes):
     task = tasks.load(name)
-    recipe = Recipe.default(task).replace(epochs=6, patience=4).replace(**changes)
+    recipe = Recipe.default(task).replace(epochs=4, patience=3).replace(**changes)
     training = Training(spaces.default(task), task, recipe)
     architectures = sampled(task, recipe, 5)
     batch = any(a.get("norm") == "batch" for a in architectures)
@@ -97,7 +100,7 @@ def test_each_network_ends_where_it_does_alone(name, tmp_path, changes):
 
 
 def test_networks_that_lose_patience_leave_the_others(diabetes, tmp_path):
-    recipe = Recipe.default(diabetes).replace(epochs=24, patience=2, lr=1e-2)
+    recipe = Recipe.default(diabetes).replace(epochs=14, patience=2, lr=1e-2)
     training = Training(spaces.default(diabetes), diabetes, recipe)
     architectures = sampled(diabetes, recipe, 8)
     together = train_together(training, architectures, runs_in(tmp_path, 8))
@@ -108,7 +111,7 @@ def test_networks_that_lose_patience_leave_the_others(diabetes, tmp_path):
 
 
 def test_a_promoted_trial_goes_on_from_a_stack_and_into_one(diabetes, tmp_path):
-    recipe = Recipe.default(diabetes).replace(epochs=9, patience=None, lr=5e-3)
+    recipe = Recipe.default(diabetes).replace(epochs=6, patience=None, lr=5e-3)
     training = Training(spaces.default(diabetes), diabetes, recipe)
     architectures = sampled(diabetes, recipe, 4)
     low = runs_in(tmp_path / "low", 4, fidelity=1 / 3)
@@ -121,7 +124,7 @@ def test_a_promoted_trial_goes_on_from_a_stack_and_into_one(diabetes, tmp_path):
     scratch = runs_in(tmp_path / "scratch", 4)
     for number, found in enumerate(train_together(training, architectures, full)):
         alone = training(architectures[number], scratch[number])
-        assert found["epochs"] < alone["epochs"] == 9
+        assert found["epochs"] < alone["epochs"] == 6
         assert found["r2"] == pytest.approx(alone["r2"], abs=CLOSE)
         once_more = Run(seed=40 + number, parent=parents[number], device="cpu")
         assert training(architectures[number], once_more)["r2"] == pytest.approx(

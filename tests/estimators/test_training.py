@@ -12,6 +12,7 @@ from torch import nn
 from ogive import task as tasks
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import Recipe, Run, Training, predict, step_seconds, train
+from ogive.estimators import _batches as batches
 from ogive.estimators import _train as module
 from ogive.nn import build
 from ogive.space import Architecture
@@ -207,7 +208,7 @@ def test_patience_keeps_the_best_epoch(diabetes, tmp_path):
 def test_a_split_too_large_for_memory_trains_alike(digits, monkeypatch):
     recipe = Recipe(epochs=2, batch_size=64, shift=0.1)
     held = Training(network, digits, recipe)(NONE, Run(seed=1))
-    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    monkeypatch.setattr(batches, "_IN_MEMORY", 0)
     streamed = Training(network, digits, recipe)(NONE, Run(seed=1))
     assert held["accuracy"] == streamed["accuracy"]
     assert held["loss"] == pytest.approx(streamed["loss"])
@@ -243,7 +244,7 @@ def test_validation_inputs_are_never_held_as_a_whole(digits, monkeypatch):
         return found
 
     monkeypatch.setattr(Split, "take", counted)
-    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    monkeypatch.setattr(batches, "_IN_MEMORY", 0)
     monkeypatch.setattr(module, "_EVALUATION_BATCH", 100)
     Training(network, digits, Recipe(epochs=1, batch_size=64))(NONE, Run())
     assert max(asked[1:]) == 100  # First comes a look at what surrounds the images.

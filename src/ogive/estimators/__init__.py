@@ -1,7 +1,7 @@
 """How good is an architecture: training, zero-cost proxies, and what other estimators share."""
 
 from ogive.estimators._batch import Batch, Loss
-from ogive.estimators._batches import Batches
+from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
 from ogive.estimators._predictor import PerformancePredictor, Ranking
@@ -12,7 +12,6 @@ from ogive.estimators._schedule import Schedule
 from ogive.estimators._screen import Screened, screen
 from ogive.estimators._together import Outcome, size_class, train_together
 from ogive.estimators._train import (
-    FitOn,
     Precision,
     Training,
     autocast,
@@ -30,6 +29,7 @@ __all__ = [
     "Batches",
     "Bench",
     "Curve",
+    "Data",
     "Estimator",
     "FinalValue",
     "FitOn",

@@ -18,14 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ogive import nn as readings
-from ogive.estimators._augment import mixup
+from ogive.estimators._batches import Data, learned
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._train import (
     Course,
     Training,
-    _Data,
-    _learned,
     _optimizer,
     _Trainer,
     device_of,
@@ -117,8 +115,8 @@ def _stacked(
 ) -> list[Outcome] | None:
     """Trains all at once; ``None`` where they turn out not to go together."""
     device = torch.device("cpu")
-    data = _Data(_learned(training.task, training.fit_on), training.task, device)
-    validation = _Data(training.task.validation, training.task, device)
+    data = Data(learned(training.task, training.fit_on), training.task, device)
+    validation = Data(training.task.validation, training.task, device)
     with readings.threads(asked[0][1].threads), torch.random.fork_rng([]):
         trainers = [
             _Trainer(
@@ -163,7 +161,7 @@ class _Member:
 class _Group:
     """Trainings in step with each other."""
 
-    def __init__(self, trainers: Sequence[_Trainer], data: _Data, validation: _Data) -> None:
+    def __init__(self, trainers: Sequence[_Trainer], data: Data, validation: Data) -> None:
         self._members = [_Member(trainer, trainer.course()) for trainer in trainers]
         self._data, self._validation = data, validation
 
@@ -218,7 +216,7 @@ def _layers(network: nn.Module) -> list[str]:
 class _Table:
     """Networks side by side, with one optimizer and one average over all of them."""
 
-    def __init__(self, trainers: Sequence[_Trainer], data: _Data, validation: _Data) -> None:
+    def __init__(self, trainers: Sequence[_Trainer], data: Data, validation: Data) -> None:
         self.trainers = list(trainers)
         self._data, self._validation = data, validation
         networks = [trainer.network for trainer in trainers]
@@ -309,7 +307,7 @@ class _Table:
 
     def _batch(self) -> tuple[Tensor, Tensor, list[torch.Generator]]:
         """Each network's own samples, and the generator of its dropout."""
-        rows = torch.stack([trainer.rows() for trainer in self.trainers])
+        rows = torch.stack([trainer.batches.rows(trainer.made) for trainer in self.trainers])
         inputs, targets = self._data.take(rows.flatten())
         inputs = inputs.view(*rows.shape, *inputs.shape[1:])
         targets = targets.view(*rows.shape, *targets.shape[1:])
@@ -320,8 +318,7 @@ class _Table:
             rng = np.random.default_rng([trainer.run.seed, trainer.made])
             self._generators[seat].manual_seed(int(rng.integers(1 << 62)))
             if self._recipe.mixup:
-                own = inputs[seat], trainer.soft(targets[seat])
-                mixed.append(mixup(*own, self._recipe.mixup, rng))
+                mixed.append(trainer.batches.mixed(inputs[seat], targets[seat], rng))
         if mixed:
             inputs, targets = (torch.stack(each) for each in zip(*mixed, strict=True))
         return inputs, targets, self._generators

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.errors import SettingError, TrialFailed
-from ogive.estimators._augment import augment, background, mixup
+from ogive.estimators._batches import Batches, Data, FitOn, laid_out, learned
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
@@ -42,11 +42,7 @@ __all__ = [
     "write_whole",
 ]
 
-FitOn = Literal["train", "all"]
 Precision = Literal["fp32", "bf16"]
-
-_IN_MEMORY = 512 << 20
-"""Bytes of normalised training data that are kept as one tensor; more is read by the batch."""
 
 _EVALUATION_BATCH = 512
 
@@ -175,7 +171,7 @@ class _Trainer:
         run: Run,
         fit_on: FitOn,
         precision: Precision,
-        data: _Data | None = None,
+        data: Data | None = None,
     ) -> None:
         self._begun = self._ready = time.monotonic()
         if recipe.mixup and task.kind == "tabular" and task.cardinalities:
@@ -189,9 +185,9 @@ class _Trainer:
         if task.kind == "images":  # Twice as fast as channels-first, in either precision.
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._validated = fit_on == "train"
-        self._data = data or _Data(_learned(task, fit_on), task, self._device)
-        self._batch = min(recipe.batch_size, len(self._data))
-        self._steps = len(self._data) // self._batch  # The rest of an epoch's shuffle is left out.
+        data = data or Data(learned(task, fit_on), task, self._device)
+        self.batches = Batches(data, task, recipe, seed=run.seed)
+        self._steps = self.batches.steps
         epochs = recipe.epochs
         self._schedule = Schedule(
             recipe,
@@ -202,7 +198,6 @@ class _Trainer:
         self.average = _Average(self.network, recipe.ema * self._steps) if recipe.ema else None
         self.seat: Seat | None = None  # Where it is trained together with others.
         self.made = 0
-        self._order: tuple[int, Tensor] | None = None
         self._measured: int | None = None  # The step of the last validation.
         self._validation_seconds = 0.0
         self._best: _Best | None = None
@@ -259,22 +254,15 @@ class _Trainer:
     def _expect_validation(self, seconds: float, steps: int) -> None:
         """Before the first validation: a forward pass takes about a third of a step."""
         if self._validated and self._measured is None:
-            batches = len(self.task.validation) / self._batch
+            batches = len(self.task.validation) / self.batches.size
             self._validation_seconds = 0.4 * batches * seconds / steps
 
     def step(self, factor: float) -> None:
         """One step of the optimizer, drawing from the seed and the step's number only."""
-        seed = [self.run.seed, self.made]
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(int(rng.integers(1 << 62)))  # For dropout; the caller forked it.
-        inputs, targets = self._data.take(self.rows())
+        inputs, targets = self.batches(self.made)
         self.network.train()
-        if self.task.kind == "images":
-            inputs = augment(inputs, self.recipe, rng, self._data.blank)
-        if self.recipe.mixup:
-            inputs, targets = mixup(inputs, self.soft(targets), self.recipe.mixup, rng)
         with autocast(self._device, self._precision):
-            outputs = self.network(_laid_out(inputs))
+            outputs = self.network(inputs)
         loss = self.task.loss(outputs.float(), targets, smoothing=self.recipe.label_smoothing)
         if not math.isfinite(loss.item()):
             raise self.diverged(loss.item())
@@ -295,18 +283,6 @@ class _Trainer:
             f"{self.made / self._steps:.1f} (step {self.made}). A lower learning rate than "
             f"{self.recipe.lr} or gradient clipping may help."
         )
-
-    def rows(self) -> Tensor:
-        epoch, place = divmod(self.made, self._steps)
-        if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self.run.seed, epoch, 1])
-            self._order = epoch, torch.from_numpy(rng.permutation(len(self._data)))
-        return self._order[1][place * self._batch : (place + 1) * self._batch]
-
-    def soft(self, targets: Tensor) -> Tensor:
-        if self.task.problem == "regression":
-            return targets
-        return nn.functional.one_hot(targets, self.task.outputs).float()
 
     def _elapsed(self, origin: float) -> float:
         """How far time has moved through the schedule; what lay behind at the start stays so."""
@@ -445,40 +421,6 @@ class _Trainer:
         self.made, self._best = min(step, self._schedule.total - 1), best
 
 
-def _learned(task: Task, fit_on: FitOn) -> Split:
-    return task.train if fit_on == "train" else task.train + task.validation
-
-
-class _Data:
-    """A split on the device: as one normalised tensor where it is small, else by the batch."""
-
-    def __init__(self, split: Split, task: Task, device: torch.device) -> None:
-        self._split, self._device = split, device
-        self._normalizer = task.normalizer().to(device).eval()
-        self._held: tuple[Tensor, Tensor] | None = None
-        if 4 * math.prod(split.inputs.shape) <= _IN_MEMORY:
-            raw, targets = split.take()
-            with torch.no_grad():
-                parts = [self._normalizer(part.to(device)) for part in torch.split(raw, 4096)]
-            self._held = torch.cat(parts), targets.to(device)
-        self.blank = torch.zeros(())
-        if task.kind == "images":
-            some = self.take(torch.arange(min(512, len(split))))[0]
-            self.blank = background(some)
-
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised inputs ``(b, *shape)`` and targets ``(b,)``."""
-        if self._held is not None:
-            rows = rows.to(self._device)
-            return self._held[0][rows], self._held[1][rows]
-        raw, targets = self._split.take(rows)
-        with torch.no_grad():
-            return self._normalizer(raw.to(self._device)), targets.to(self._device)
-
-
 class _Average:
     """An exponential moving average of weights and buffers.
 
@@ -537,12 +479,6 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _laid_out(inputs: Tensor) -> Tensor:
-    if inputs.dim() == 4:
-        return inputs.contiguous(memory_format=torch.channels_last)
-    return inputs
-
-
 @torch.no_grad()
 def _outputs(
     module: nn.Module, task: Task, split: Split, device: torch.device, precision: Precision
@@ -552,7 +488,7 @@ def _outputs(
     found = []
     for raw, _ in split.batches(_EVALUATION_BATCH):
         with autocast(device, precision):
-            found.append(module(_laid_out(normalizer(raw.to(device)))).float())
+            found.append(module(laid_out(normalizer(raw.to(device)))).float())
     return torch.cat(found)
 
 

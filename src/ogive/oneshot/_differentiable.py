@@ -17,6 +17,7 @@ from ogive import nn as readings
 from ogive.errors import SettingError, SpaceError, TrialFailed, did_you_mean
 from ogive.estimators import (
     Batches,
+    Data,
     Precision,
     Recipe,
     Run,
@@ -274,8 +275,10 @@ class _Search:
             }
         )
         weights, mixtures = task.train.halves()
-        self._for_weights = Batches(weights, task, recipe, seed=run.seed, device=self._device)
-        self._for_alphas = Batches(mixtures, task, recipe, seed=run.seed + 1, device=self._device)
+        self._for_weights = Batches(Data(weights, task, self._device), task, recipe, seed=run.seed)
+        self._for_alphas = Batches(
+            Data(mixtures, task, self._device), task, recipe, seed=run.seed + 1
+        )
         self._optimizer = optimizer_of(self._supernet, recipe, self._device)
         self._adam = torch.optim.Adam(
             self._alphas.values(),

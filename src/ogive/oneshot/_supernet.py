@@ -12,6 +12,7 @@ from ogive import nn as readings
 from ogive.errors import SettingError, TrialFailed, did_you_mean
 from ogive.estimators import (
     Batches,
+    Data,
     Precision,
     Recipe,
     Run,
@@ -88,7 +89,7 @@ class _Training:
         self._space, self._paths = space, PATHS[method]
         self._distilled = method in DISTILLED
         self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
-        self._batches = Batches(task.train, task, recipe, seed=run.seed, device=self._device)
+        self._batches = Batches(Data(task.train, task, self._device), task, recipe, seed=run.seed)
         self._optimizer = optimizer_of(self._supernet, recipe, self._device)
         steps = max(1, round(recipe.epochs * run.fidelity * self._batches.steps))
         full = max(1, round(recipe.epochs * self._batches.steps))

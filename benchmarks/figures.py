@@ -1,0 +1,62 @@
+"""Draws the curves of docs/strategies.md from what tables.py recorded: python benchmarks/figures.py
+
+Needs matplotlib (``pip install 'ogive[figures]'``). One picture a suite, ``docs/figures/SUITE.svg``:
+the mean over seeds, and a standard error to either side.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from _results import RESULTS
+from matplotlib import pyplot as plt
+
+FOLDER = Path(__file__).parents[1] / "docs" / "figures"
+
+SUITES = {
+    "nb201": ("regret of validation accuracy, points", "trainings"),
+    "nb201-c100": ("regret of validation accuracy after 12 epochs, points", "trainings"),
+    "nb201-one-seed": ("regret of one noisy training, points", "trainings"),
+    "nb201-time": ("regret of validation accuracy after 12 epochs, points", "simulated seconds"),
+    "nb201-front": ("hypervolume missing", "trainings"),
+    "nb101": ("regret of validation accuracy", "trainings"),
+    "nb101-epochs": ("regret of validation accuracy", "full trainings' worth of epochs"),
+}
+
+COLOURS = ("random", "evolution", "local", "bo", "mobo", "reinforce", "ppo", "nsga2", "asha",
+           "hyperband", "bohb", "optuna", "bananas", "npenas")  # fmt: skip
+"""One colour for a strategy in all pictures."""
+
+
+def drawn(suite, measure, spent):
+    rows = json.loads((RESULTS / f"tables-{suite}.json").read_text())
+    figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    for row in rows:
+        values = np.array([run["signal"] for run in row["seeds"].values()])
+        missing = row["goal"] - values
+        mean = missing.mean(axis=0)
+        error = missing.std(axis=0, ddof=1) / np.sqrt(len(missing))
+        label = f"{row['strategy']} ({len(missing)})"
+        colour = f"C{COLOURS.index(row['strategy'].partition(':')[0])}"
+        style = {"color": colour, "marker": "o", "ms": 3, "capsize": 2}
+        axes.errorbar(row["at"], mean, yerr=error, label=label, **style)
+    axes.set(xscale="log", yscale="log", xlabel=spent, ylabel=measure)
+    axes.set_xticks(rows[0]["at"], [f"{mark:g}" for mark in rows[0]["at"]], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False, title="strategy (seeds)", title_fontsize=8)
+    figure.savefig(FOLDER / f"{suite}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def main():
+    mpl.rcParams.update({"svg.hashsalt": "ogive", "svg.fonttype": "none", "font.size": 9})
+    FOLDER.mkdir(exist_ok=True)
+    for suite, (measure, spent) in SUITES.items():
+        if (RESULTS / f"tables-{suite}.json").exists():
+            drawn(suite, measure, spent)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive import nn as readings
-from ogive.errors import SettingError, SpaceError, TrialFailed, did_you_mean
+from ogive.errors import SettingError, SpaceError, did_you_mean
 from ogive.estimators import (
     Batches,
     Precision,
@@ -27,6 +27,7 @@ from ogive.estimators import (
 )
 from ogive.nn import Mixture, NetworkFunction, Supernet
 from ogive.oneshot._course import Course, Stateful
+from ogive.oneshot._descent import cuda_devices, descend, require_finite
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -232,7 +233,7 @@ def search_by_gradient(
     space = readings.record(network, task) if space is None else space
     recipe = Recipe.default(task) if recipe is None else recipe
     run = Run() if run is None else run
-    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+    with readings.threads(run.threads), torch.random.fork_rng(cuda_devices()):
         search = _Search(
             network, task, method, order, alpha_lr, warmup, fixed or {}, space, recipe, run
         )
@@ -320,18 +321,10 @@ class _Search:
 
     def _step_weights(self, batch: tuple[Tensor, Tensor], done: float, rate: float) -> float:
         loss = self._loss(batch, done)
-        if not math.isfinite(loss.item()):
-            raise TrialFailed(
-                f"The loss must be finite, but was {loss.item()} in a search by gradient. A lower "
-                f"learning rate than {self._recipe.lr} or gradient clipping may help."
-            )
+        require_finite(loss.item(), self._recipe, "a search by gradient")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self._supernet.parameters(), self._recipe.clip)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
+        descend(self._supernet, self._optimizer, self._recipe, rate)
         return loss.item()
 
     def _step_alphas(
@@ -424,7 +417,3 @@ class _Search:
 
 def _norm(tensors: Sequence[Tensor | None]) -> float:
     return math.sqrt(sum(float(each.square().sum()) for each in tensors if each is not None))
-
-
-def _cuda() -> list[int]:
-    return list(range(torch.cuda.device_count()))

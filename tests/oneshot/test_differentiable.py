@@ -68,7 +68,7 @@ def tiny(digits):
         )  # fmt: skip
 
     search = _Search(
-        network, digits, "darts", 2, None, 0.0, {}, record(network, digits), Recipe(), CPU
+        network, digits, "darts", 2, None, 0.0, None, {}, record(network, digits), Recipe(), CPU
     )
     search._precision = "fp32"
     search._supernet.double()
@@ -164,7 +164,7 @@ def test_a_collapse_is_told(digits):
 
 def _collapsed(digits):
     search = _Search(
-        layers, digits, "darts", 1, None, 1.0, {}, record(layers, digits),
+        layers, digits, "darts", 1, None, 1.0, None, {}, record(layers, digits),
         Recipe(batch_size=64, epochs=1), CPU,
     )  # fmt: skip
     with torch.no_grad():

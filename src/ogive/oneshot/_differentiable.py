@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive import nn as readings
-from ogive.errors import SettingError, SpaceError, TrialFailed, did_you_mean
+from ogive.errors import SettingError, SpaceError, did_you_mean
 from ogive.estimators import (
     Batches,
     Data,
@@ -27,7 +27,9 @@ from ogive.estimators import (
     optimizer_of,
 )
 from ogive.nn import Mixture, NetworkFunction, Supernet
+from ogive.oneshot._collapse import Sharpness, twice_differentiable
 from ogive.oneshot._course import Course, Stateful
+from ogive.oneshot._descent import cuda_devices, descend, require_finite
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -38,6 +40,12 @@ _ALPHA_DECAY = 1e-3
 
 _SKIPS = 0.6
 """The share of layers that are skips from which on a search is said to have collapsed."""
+
+_AFFORDABLE = 150
+"""Steps of an epoch from which on measuring the sharpness costs less than a tenth of it.
+
+Once it takes as long as 3 to 7 steps of DARTS or DrNAS, or 10 to 20 of GDAS.
+"""
 
 
 class Relaxation(ABC):
@@ -190,6 +198,7 @@ def search_by_gradient(
     order: int = 1,
     alpha_lr: float | None = None,
     warmup: float = 0.1,
+    alarm: bool | None = None,
     fixed: Mapping[str, Any] | None = None,
     space: SearchSpace | None = None,
     recipe: Recipe | None = None,
@@ -211,6 +220,9 @@ def search_by_gradient(
         alpha_lr: The learning rate of the mixtures; the method's own, which suits trainings of
             thousands of steps. A short one needs a larger.
         warmup: The share of the training in which the weights are trained alone.
+        alarm: Whether the sharpness of the validation loss is measured after each epoch, which
+            tells a collapse (Zela et al. 2020, arXiv:1909.09656); by default where an epoch is
+            so long that it costs little. It needs about three times the memory of a step.
         fixed: What other decisions are; the largest, or the first, where it is silent.
         space: What may be chosen; all that the function asks by default.
         recipe: How the weights are trained; the task's default.
@@ -233,9 +245,9 @@ def search_by_gradient(
     space = readings.record(network, task) if space is None else space
     recipe = Recipe.default(task) if recipe is None else recipe
     run = Run() if run is None else run
-    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+    with readings.threads(run.threads), torch.random.fork_rng(cuda_devices()):
         search = _Search(
-            network, task, method, order, alpha_lr, warmup, fixed or {}, space, recipe, run
+            network, task, method, order, alpha_lr, warmup, alarm, fixed or {}, space, recipe, run
         )
         return search.fit(precision, progress)
 
@@ -249,6 +261,7 @@ class _Search:
         order: int,
         alpha_lr: float | None,
         warmup: float,
+        alarm: bool | None,
         fixed: Mapping[str, Any],
         space: SearchSpace,
         recipe: Recipe,
@@ -286,6 +299,9 @@ class _Search:
             betas=(0.5, 0.999),
             weight_decay=_ALPHA_DECAY,
         )
+        size = sum(alpha.numel() for alpha in self._alphas.values())
+        self._sharpness = Sharpness(size, self._device)
+        self._alarm = self._for_weights.steps >= _AFFORDABLE if alarm is None else alarm
         steps = max(1, round(recipe.epochs * run.fidelity * self._for_weights.steps))
         full = max(1, round(recipe.epochs * self._for_weights.steps))
         self._schedule = Schedule(recipe, total=steps, full=full)
@@ -297,6 +313,7 @@ class _Search:
             "alphas": self._alphas,
             "optimizer": self._optimizer,
             "adam": self._adam,
+            "sharpness": self._sharpness,
         }
         self._course = Course(run, identity, state, steps, self._for_weights.steps)
 
@@ -310,6 +327,9 @@ class _Search:
             if done >= self._warmup:
                 noted["alpha_loss"] = self._step_alphas(step, learned, done, rate)
             noted["loss"] = self._step_weights(learned, done, rate)
+            epoch, place = divmod(step + 1, self._for_weights.steps)
+            if self._alarm and done >= self._warmup and place == 0:
+                noted["eigenvalue"] = self._sharpness_after(epoch)
             self._course.note(**noted)
         preferences = {
             path: dict(zip(options, self._preferences(path), strict=True))
@@ -323,18 +343,10 @@ class _Search:
 
     def _step_weights(self, batch: tuple[Tensor, Tensor], done: float, rate: float) -> float:
         loss = self._loss(batch, done)
-        if not math.isfinite(loss.item()):
-            raise TrialFailed(
-                f"The loss must be finite, but was {loss.item()} in a search by gradient. A lower "
-                f"learning rate than {self._recipe.lr} or gradient clipping may help."
-            )
+        require_finite(loss.item(), self._recipe, "a search by gradient")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self._supernet.parameters(), self._recipe.clip)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
+        descend(self._supernet, self._optimizer, self._recipe, rate)
         return loss.item()
 
     def _step_alphas(
@@ -395,14 +407,28 @@ class _Search:
             weight.copy_(before if along is None else before + size * along)
 
     def _loss(self, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
+        with autocast(self._device, self._precision):
+            return self._mixed_loss(batch, lambda alpha: self._relaxation.weights(alpha, done))
+
+    def _mixed_loss(
+        self, batch: tuple[Tensor, Tensor], weights: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         inputs, targets = batch
         for path in self._mixture.decisions:
-            alpha = self._alphas[path.replace(".", "/")]
-            self._mixture.weights[path] = self._relaxation.weights(alpha, done)
+            self._mixture.weights[path] = weights(self._alphas[path.replace(".", "/")])
         self._mixture.network.train()
-        with autocast(self._device, self._precision):
-            outputs = self._mixture(inputs)
+        outputs = self._mixture(inputs)
         return self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
+
+    def _sharpness_after(self, epoch: int) -> float:
+        """The alarm's eigenvalue, always on the same mini-batch, so that only the search moves it.
+
+        What is drawn has no second derivative: the weights are the preferences, which for DARTS
+        are the weights that it computes with.
+        """
+        with twice_differentiable():
+            loss = self._mixed_loss(self._for_alphas(0), self._relaxation.probabilities)
+            return self._sharpness.measure(loss, list(self._alphas.values()), epoch)
 
     # What came of it
 
@@ -415,19 +441,17 @@ class _Search:
         skips = self._mixture.skips
         taken = [max(options, key=options.__getitem__) for options in preferences.values()]
         count = sum(option in skips[path] for path, option in zip(preferences, taken, strict=True))
+        sharp = self._sharpness.note()
+        notes = () if sharp is None else (sharp,)
         if count < _SKIPS * len(taken):
-            return ()
+            return notes
         collapsed = (
             f"The search has collapsed: {count} of {len(taken)} layers are skips. Shared weights "
             "learn skips first (Zela et al. 2020, arXiv:1909.09656): stop it earlier, warm the "
             "weights up for longer, or raise their weight decay."
         )
-        return (collapsed,)
+        return (*notes, collapsed)
 
 
 def _norm(tensors: Sequence[Tensor | None]) -> float:
     return math.sqrt(sum(float(each.square().sum()) for each in tensors if each is not None))
-
-
-def _cuda() -> list[int]:
-    return list(range(torch.cuda.device_count()))

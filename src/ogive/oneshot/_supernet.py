@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from random import Random
 
 import torch
 from torch import Tensor, nn
 
 from ogive import nn as readings
-from ogive.errors import SettingError, TrialFailed, did_you_mean
+from ogive.errors import SettingError, did_you_mean
 from ogive.estimators import (
     Batches,
     Data,
@@ -23,6 +22,7 @@ from ogive.estimators import (
 )
 from ogive.nn import NetworkFunction, Supernet
 from ogive.oneshot._course import Course, Stateful
+from ogive.oneshot._descent import cuda_devices, descend, require_finite
 from ogive.oneshot._paths import DISTILLED, PATHS
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
@@ -68,7 +68,7 @@ def train_supernet(
     space = readings.record(network, task) if space is None else space
     recipe = Recipe.default(task) if recipe is None else recipe
     run = Run() if run is None else run
-    with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+    with readings.threads(run.threads), torch.random.fork_rng(cuda_devices()):
         training = _Training(network, task, method, space, recipe, run, precision)
         return training.fit(progress)
 
@@ -119,16 +119,9 @@ class _Training:
             total += loss.item() / len(paths)
             if self._distilled and teacher is None:
                 teacher = outputs.detach()
-        if not math.isfinite(total):
-            raise TrialFailed(
-                f"The loss must be finite, but was {total} in step {step} of a supernet. A lower "
-                f"learning rate than {self._recipe.lr} or gradient clipping may help."
-            )
-        if self._recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self._supernet.parameters(), self._recipe.clip)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.lr * self._schedule.factor(step)
-        self._optimizer.step()
+        require_finite(total, self._recipe, f"step {step} of a supernet")
+        rate = self._recipe.lr * self._schedule.factor(step)
+        descend(self._supernet, self._optimizer, self._recipe, rate)
         return total
 
     def _outputs(self, architecture: Architecture, inputs: Tensor) -> Tensor:
@@ -144,7 +137,3 @@ class _Training:
             return nn.functional.mse_loss(outputs, teacher)
         # In-place distillation: only the teacher's answer counts (Yu & Huang 2019, section 3.3).
         return nn.functional.cross_entropy(outputs, teacher.softmax(dim=1))
-
-
-def _cuda() -> list[int]:
-    return list(range(torch.cuda.device_count()))

@@ -21,6 +21,8 @@ from ogive.strategies._local import LocalSearch
 from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._optuna import OptunaSampler
+from ogive.strategies._policy import Controller, Independent, Policy
+from ogive.strategies._policy_gradient import PolicyGradient, make_policy
 from ogive.strategies._ppo import PPO
 from ogive.strategies._random import RandomSearch
 from ogive.strategies._reinforce import Reinforce
@@ -36,13 +38,17 @@ __all__ = [
     "Additive",
     "Auto",
     "BayesianOptimization",
+    "Controller",
     "Features",
     "GaussianProcess",
     "GridSearch",
     "Hyperband",
+    "Independent",
     "LocalSearch",
     "MultiObjective",
     "OptunaSampler",
+    "Policy",
+    "PolicyGradient",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
@@ -50,6 +56,7 @@ __all__ = [
     "Strategy",
     "by_name",
     "first_setting",
+    "make_policy",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {

@@ -1,9 +1,9 @@
-"""What the strategies share that learn a policy from the rewards of its samples."""
+"""What all share that learn a policy from the rewards of its samples."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from statistics import NormalDist
 from typing import Any
@@ -18,7 +18,7 @@ from ogive.strategies._policy import Controller, Independent, Policy
 from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
 
-__all__ = ["Adam", "Rewards", "make_policy", "propose", "require"]
+__all__ = ["Adam", "PolicyGradient", "Rewards", "make_policy", "propose", "require"]
 
 _DRAWS = 10
 """Samples in a row that were tried, after which the last of them is mutated until it is new."""
@@ -118,3 +118,69 @@ class Adam:
         mean = self._mean / (1 - 0.9**self._steps)
         square = self._square / (1 - 0.999**self._steps)
         self._policy.parameters += self._rate * mean / (np.sqrt(square) + 1e-8)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what it remembers, as JSON."""
+        return {
+            "mean": self._mean.tolist(),
+            "square": self._square.tolist(),
+            "steps": self._steps,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Goes on from what :meth:`state_dict` gave."""
+        self._mean, self._square = np.array(state["mean"]), np.array(state["square"])
+        self._steps = state["steps"]
+
+
+class PolicyGradient:
+    """REINFORCE with a moving average as its baseline (Williams 1992).
+
+    Args:
+        policy: What learns.
+        learning_rate: Of :class:`Adam`; by default what suits the policy.
+        decay: The share of the baseline that a reward leaves.
+        entropy: The weight of the policy's entropy beside the rewards, in nats.
+        baseline: Where it begins; at the first reward where nothing is said.
+
+    Raises:
+        SettingError: If a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        learning_rate: float | None = None,
+        decay: float = 0.9,
+        entropy: float = 0.02,
+        baseline: float | None = None,
+    ) -> None:
+        require(0 <= decay < 1, "0 <= decay < 1", decay=decay)
+        require(entropy >= 0, "0 <= entropy", entropy=entropy)
+        self.policy = policy
+        self._adam = Adam(policy, learning_rate)
+        self._decay, self._entropy, self._baseline = decay, entropy, baseline
+
+    def learn(self, architecture: Architecture, reward: float) -> None:
+        """Makes an architecture likelier if its reward is above the baseline, else less so."""
+        baseline = reward if self._baseline is None else self._baseline
+        # The sum over decisions of the gradient of log P, times R - b. The entropy's gradient is
+        # that of log P times -log P, estimated by the same sample.
+        weights = reward - baseline - self._entropy * self.policy.log_probs(architecture)
+        self._adam.ascend(self.policy.gradient(architecture, weights))
+        self._baseline = self._decay * baseline + (1 - self._decay) * reward
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the policy's parameters and what else is remembered, as JSON."""
+        return {
+            "parameters": self.policy.parameters.tolist(),
+            "adam": self._adam.state_dict(),
+            "baseline": self._baseline,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Goes on from what :meth:`state_dict` gave."""
+        self.policy.parameters[:] = state["parameters"]
+        self._adam.load_state_dict(state["adam"])
+        self._baseline = state["baseline"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ogive.space import SearchSpace
 from ogive.strategies._base import Strategy
-from ogive.strategies._policy_gradient import Adam, Rewards, make_policy, propose, require
+from ogive.strategies._policy_gradient import PolicyGradient, Rewards, make_policy, propose
 from ogive.strategies._untried import Tried
 from ogive.trial import Proposal, Trial
 
@@ -51,8 +51,6 @@ class Reinforce(Strategy):
         seed: int = 0,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        require(0 <= decay < 1, "0 <= decay < 1", decay=decay)
-        require(entropy >= 0, "0 <= entropy", entropy=entropy)
         self.space = space
         self.policy = policy
         self.learning_rate = learning_rate
@@ -61,10 +59,15 @@ class Reinforce(Strategy):
         self.seed = seed
         self.start_from = tuple(map(space.validate, start_from))
         self._policy = make_policy(policy, space, seed)
-        self._adam = Adam(self._policy, learning_rate)
+        self._gradient = PolicyGradient(
+            self._policy,
+            learning_rate=learning_rate,
+            decay=decay,
+            entropy=entropy,
+            baseline=0.0,  # the mean of normal scores
+        )
         self._tried = Tried(space)
         self._rewards = Rewards()
-        self._baseline = 0.0
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         return propose(self._policy, self._tried, n, self.start_from, rng)
@@ -73,10 +76,4 @@ class Reinforce(Strategy):
         self._tried.add(trial.architecture)
         if not trial.ended:
             return
-        reward = self._rewards.take(trial)
-        # The sum over decisions of the gradient of log P, times R - b. The entropy's gradient is
-        # that of log P times -log P, estimated by the same sample.
-        log_probs = self._policy.log_probs(trial.architecture)
-        weights = reward - self._baseline - self.entropy * log_probs
-        self._adam.ascend(self._policy.gradient(trial.architecture, weights))
-        self._baseline = self.decay * self._baseline + (1 - self.decay) * reward
+        self._gradient.learn(trial.architecture, self._rewards.take(trial))

@@ -422,21 +422,20 @@ class _Climb:
                 "Some architectures must be within the limits, but none was found in "
                 f"{_PATIENCE} draws. Raise the limits, or narrow the space to its smaller part."
             )
-        parts = [1.0]
-        for rung in self._ladder.rungs[:-1]:
-            parts.append(parts[-1] * (rung.share or 1.0))
         for i, seen in enumerate(self._seen):
             seen.seconds = self._measure(i, probes[:1], math.inf)
-            if self._seconds is None:
-                # Of the places of a rung, half at most go to the probes.
-                assert self._count is not None
-                most = int(self._count * parts[i]) // 2
-            else:
-                each = _PROBED * self._seconds / len(self._seen)
-                most = int(each / seen.seconds)
-            if most >= _FEWEST and len(probes) > 1:
-                seen.seconds = self._measure(i, probes[1:most], math.inf)
+            if self._seconds is not None and self._payable(i) > 1:
+                # The first call of anything is slow.
+                seen.seconds = self._measure(i, probes[1:2], math.inf)
+            if self._payable(i) >= _FEWEST:
+                seen.seconds = self._measure(i, probes[: self._payable(i)], math.inf)
         return probes
+
+    def _payable(self, i: int) -> int:
+        """How many architectures drawn at random a rung can pay for."""
+        if self._seconds is not None:
+            return int(_PROBED * self._seconds / len(self._seen) / self._seen[i].seconds)
+        return self._planned()[i] // 2  # a half of its places
 
     def _planned(self) -> list[int]:
         """How many each rung sees, if all are kept."""

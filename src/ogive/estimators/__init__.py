@@ -4,6 +4,15 @@ from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._ladder import (
+    Agreement,
+    Climbed,
+    Ladder,
+    Rung,
+    Step,
+    plan_rungs,
+    within,
+)
 from ogive.estimators._predictor import PerformancePredictor, Ranking
 from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks, proxies
 from ogive.estimators._recipe import Recipe
@@ -25,14 +34,17 @@ from ogive.estimators._train import (
 
 __all__ = [
     "PROXIES",
+    "Agreement",
     "Batch",
     "Batches",
     "Bench",
+    "Climbed",
     "Curve",
     "Data",
     "Estimator",
     "FinalValue",
     "FitOn",
+    "Ladder",
     "Loss",
     "Outcome",
     "PerformancePredictor",
@@ -42,8 +54,10 @@ __all__ = [
     "Recipe",
     "RecipeLike",
     "Run",
+    "Rung",
     "Schedule",
     "Screened",
+    "Step",
     "Training",
     "ZeroCost",
     "aggregate_ranks",
@@ -53,6 +67,7 @@ __all__ = [
     "final_value",
     "measure_speed",
     "optimizer_of",
+    "plan_rungs",
     "predict",
     "proxies",
     "run_trial",
@@ -61,5 +76,6 @@ __all__ = [
     "step_seconds",
     "train",
     "train_together",
+    "within",
     "write_whole",
 ]

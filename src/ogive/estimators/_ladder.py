@@ -1,0 +1,586 @@
+"""From many architectures to a few good ones: estimators one above the other, cheap to dear.
+
+Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) over different estimators in place
+of one at growing fidelities: each rung gets about the same time, and passes its best share up. Two
+things are added. Some architectures drawn at random climb as far as they can be paid for before
+any others do: what they take is what a rung costs, and how they are ranked says whether it is worth
+its time. The best that a rung passes up could not say it, since a ranking agrees less among those
+that it chose for being alike.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
+from itertools import chain, islice
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from scipy.stats import kendalltau
+
+from ogive import hardware
+from ogive import nn as readings
+from ogive.errors import BudgetError, LimitError, OgiveError, SettingError, TrialFailed
+from ogive.estimators._proxies import aggregate_ranks
+from ogive.estimators._run import Estimator, Run
+from ogive.nn import NetworkFunction
+from ogive.space import Architecture, SearchSpace
+from ogive.task import Task
+
+__all__ = ["Agreement", "Climbed", "Ladder", "Rung", "Step", "plan_rungs", "within"]
+
+_CHANCE = 0.05
+"""How probable so high an agreement may be between rankings that have nothing in common."""
+
+_FEWEST = 8
+"""Architectures that a test of agreement needs; of eight, Kendall's tau must be 1/2 or more."""
+
+_PROBED = 0.25
+"""The share of the time for architectures drawn at random."""
+
+_MOST = 0.5
+"""The largest share that is passed up where a rung states none: a ranking is for leaving out."""
+
+_SLACK = 2
+"""How many times as many as planned a rung may see, if they take less time than was measured."""
+
+_PATIENCE = 2000
+"""Draws in a row that bring nothing new within the limits, after which there is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One estimator of a ladder.
+
+    Attributes:
+        name: What notes and the bar call it.
+        estimator: How good is an architecture?
+        metrics: One that ranks, or several whose ranks are joined; see ``aggregate_ranks``.
+        share: Of the architectures that it sees, what part it passes up. If not given, so many
+            that the next rung takes as long as this one, and half of them at most.
+        fidelity: What the estimator is asked at.
+        minimize: Whether small values are good.
+
+    Raises:
+        SettingError: If there is no metric, or the share or the fidelity is not in (0, 1].
+    """
+
+    name: str
+    estimator: Estimator
+    metrics: str | Sequence[str]
+    _: KW_ONLY
+    share: float | None = None
+    fidelity: float = 1.0
+    minimize: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise SettingError(f"A rung ranks by a metric at least, but {self.name!r} has none.")
+        for name, value in (("share", self.share), ("fidelity", self.fidelity)):
+            if value is not None and not 0 < value <= 1:
+                raise SettingError(f"0 < {name} <= 1 must hold, but got {name}={value}.")
+
+    def scores(self, found: Iterable[Mapping[str, float]]) -> NDArray[np.float64]:
+        """Returns a number for each of what its estimator returned; larger is better.
+
+        Where a metric is missing or not finite, an architecture is the worst by it.
+        """
+        sign = -1.0 if self.minimize else 1.0
+        table = [{n: _finite(metrics, n) for n in self.names} for metrics in found]
+        return aggregate_ranks({n: [sign * row[n] for row in table] for n in self.names})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics, also where there is one."""
+        return (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
+
+    def fails(self, metrics: Mapping[str, float]) -> bool:
+        """Whether one of the metrics is missing or not finite."""
+        return any(math.isnan(_finite(metrics, name)) for name in self.names)
+
+
+def _finite(metrics: Mapping[str, float], name: str) -> float:
+    value = metrics.get(name, math.nan)
+    return value if math.isfinite(value) else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How alike two neighbouring rungs rank architectures drawn at random.
+
+    Attributes:
+        tau: Kendall's rank correlation.
+        chance: How probable one as high is where the rankings have nothing in common (one-sided).
+        networks: How many architectures both saw.
+    """
+
+    tau: float
+    chance: float
+    networks: int
+
+    @classmethod
+    def of(cls, lower: NDArray[np.float64], upper: NDArray[np.float64]) -> Agreement:
+        """Measures it between the scores ``(n,)`` of the same architectures."""
+        if np.ptp(lower) == 0 or np.ptp(upper) == 0:  # what ranks nothing agrees with nothing
+            return cls(0.0, 1.0, len(lower))
+        found = kendalltau(lower, upper, alternative="greater")
+        return cls(float(found.statistic), float(found.pvalue), len(lower))
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether chance alone would agree as well in fewer than one of twenty ladders."""
+        return self.chance < _CHANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a rung.
+
+    Attributes:
+        name: The rung's.
+        seconds: What an architecture takes, as measured before the climb.
+        measured: How many architectures it saw, those drawn to measure it among them.
+        failed: For how many of these it had no value.
+        agreement: With the next rung that was kept; ``None`` for the last one, and where too few
+            could be paid for.
+        dropped: Whether it was left out for want of agreement.
+    """
+
+    name: str
+    seconds: float
+    measured: int
+    failed: int
+    agreement: Agreement | None
+    dropped: bool
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What a ladder found.
+
+    Attributes:
+        best: The architectures that the last rung saw, the best first: to start a search from.
+        steps: What became of each rung.
+        notes: In words what was dropped, or not tested, and why.
+    """
+
+    best: Sequence[Architecture]
+    steps: Sequence[Step]
+    notes: Sequence[str]
+
+
+def plan_rungs(
+    costs: Sequence[float], *, seconds: float, shares: Sequence[float | None] | None = None
+) -> list[int]:
+    """Returns how many architectures each rung sees, so that all of them take the time together.
+
+    With ``c_i`` the costs and ``s_i`` the shares, the first rung sees ``n`` and the others
+    ``n s_0``, ``n s_0 s_1`` and so on, where ``n (c_0 + s_0 c_1 + s_0 s_1 c_2 + ...) = seconds``.
+    A share that is not given is ``c_i / c_{i+1}``, which gives both rungs the same time, and 1/2 at
+    most. Where a rung would see less than one architecture it sees one.
+
+    Args:
+        costs: The seconds that an architecture takes on each rung.
+        seconds: For all of it.
+        shares: What each rung passes up; that of the last one is not used.
+
+    Raises:
+        SettingError: Unless the costs are positive, and there are as many shares.
+        BudgetError: If the time does not reach for one architecture on each rung.
+    """
+    given = [None] * len(costs) if shares is None else list(shares)
+    if not costs or not min(costs) > 0 or len(given) != len(costs):
+        raise SettingError(
+            f"Each rung has a positive cost and a share, but got costs={list(costs)} and "
+            f"shares={given}."
+        )
+    parts = [1.0]
+    for share, cost, dearer in zip(given, costs, costs[1:], strict=False):
+        parts.append(parts[-1] * (min(_MOST, cost / dearer) if share is None else share))
+    left, full = seconds, len(costs)
+    while full and left > 0:
+        weights = sum(c * p for c, p in zip(costs[:full], parts[:full], strict=True))
+        entering = left / weights
+        if entering * parts[full - 1] >= 1 - 1e-9:
+            seen = [max(1, int(entering * part + 1e-9)) for part in parts[:full]]
+            return seen + [1] * (len(costs) - full)
+        full -= 1  # one is what it sees, and that is paid first
+        left -= costs[full]
+    raise BudgetError(
+        f"The time must reach for one architecture on each rung, which is {sum(costs):.3g} s, but "
+        f"it is {seconds:.3g} s. Give it more, or leave the dearest rung out."
+    )
+
+
+def within(
+    network: NetworkFunction,
+    task: Task,
+    limits: Mapping[str, float],
+    *,
+    batch_size: int = 128,
+) -> Callable[[Architecture], bool]:
+    """Returns whether the network of an architecture costs no more than the limits.
+
+    Args:
+        network: The network function.
+        task: What networks are for.
+        limits: Keys of :data:`ogive.hardware.COSTS`, each with the most that it may be.
+        batch_size: Of training, for ``memory_mb``.
+    """
+    cheap = [name for name in limits if name in hardware.CHEAP]
+    dear = [name for name in limits if name not in hardware.CHEAP]
+
+    def fits(architecture: Architecture) -> bool:
+        for names, device in ((cheap, "meta"), (dear, "cpu")):
+            if not names:
+                continue
+            with torch.device(device):
+                built = readings.build(network, task, architecture)
+            found = hardware.costs(built, task, names, batch_size=batch_size)
+            if any(not found[name] <= limits[name] for name in names):
+                return False
+        return True
+
+    return fits
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Estimators from cheap to dear, each of which passes its best up to the next.
+
+    Attributes:
+        rungs: At least two, the cheapest first. The last one is what the others are measured by.
+        probes: How many architectures drawn at random say what rungs cost and whether they agree.
+
+    Raises:
+        SettingError: If there are fewer than two rungs, two of one name, or fewer than 8 probes.
+    """
+
+    rungs: Sequence[Rung]
+    probes: int = 16
+
+    def __post_init__(self) -> None:
+        names = [rung.name for rung in self.rungs]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise SettingError(f"A ladder has rungs of two names at least, but got {names}.")
+        if self.probes < _FEWEST:
+            raise SettingError(f"probes >= {_FEWEST} must hold, but got probes={self.probes}.")
+
+    def climb(
+        self,
+        space: SearchSpace,
+        *,
+        seconds: float | None = None,
+        count: int | None = None,
+        fits: Callable[[Architecture], bool] | None = None,
+        seed: int = 0,
+        executor: Executor | None = None,
+        progress: bool = False,
+    ) -> Climbed:
+        """Draws architectures and sends the best of them up.
+
+        First the same few go up as far as a quarter of the time pays for. From the top down, a
+        rung whose ranking of them does not agree with that of the next one (Kendall's tau,
+        one-sided, at 5 %) is dropped, and its time is the next one's. The rest of the time is
+        planned by :func:`plan_rungs`. An estimator that fails for an architecture, whatever it
+        raises, ranks it last.
+
+        With a count, and shares, the result hangs on the seed alone; with a time, on the machine
+        too.
+
+        Args:
+            space: Where architectures are drawn from; equal ones count once.
+            seconds: The time for all of it, or
+            count: how many architectures enter; then each rung but the last states its share.
+            fits: Whether an architecture is within the limits, such as :func:`within`; the others
+                cost no rung anything.
+            seed: Of the draws, and of each run.
+            executor: Where estimators run; in this thread if not given. A
+                ``WorkerPool(2, shared=ladder)`` gets the ladder once.
+            progress: Whether a bar is shown.
+
+        Raises:
+            SettingError: Unless there is either a time or a count, and shares for a count.
+            LimitError: If no architecture is found within the limits.
+            BudgetError: If the time does not reach for one architecture on each rung.
+            TrialFailed: If the last rung fails for each architecture.
+        """
+        if (seconds is None) == (count is None):
+            raise SettingError(
+                "A ladder is given either a time or a count, but got "
+                f"seconds={seconds}, count={count}."
+            )
+        for name, value in (("seconds", seconds), ("count", count)):
+            if value is not None and not value > 0:
+                raise SettingError(f"{name} > 0 must hold, but got {name}={value}.")
+        if count is not None and any(rung.share is None for rung in self.rungs[:-1]):
+            raise SettingError(
+                "With a count each rung but the last states what share it passes up, but "
+                f"{next(r.name for r in self.rungs if r.share is None)!r} does not. Give it a "
+                "share, or the ladder a time in seconds."
+            )
+        with Progress(console=Console(stderr=True), disable=not progress) as bar:
+            pool = _drawn(space, fits, Random(seed))
+            return _Climb(self, pool, seconds, count, seed, executor, bar).run()
+
+
+def _drawn(
+    space: SearchSpace, fits: Callable[[Architecture], bool] | None, rng: Random
+) -> Iterator[Architecture]:
+    """Yields different architectures within the limits until there are no more to be found."""
+    seen: set[Architecture] = set()
+    idle = 0
+    while idle < _PATIENCE:
+        idle += 1
+        architecture = space.sample(rng)
+        form = space.canonical(architecture)
+        if form in seen:
+            continue
+        seen.add(form)
+        if fits is None or fits(architecture):
+            idle = 0
+            yield architecture
+
+
+@dataclass
+class _Seen:
+    """What a rung has measured, and what that took."""
+
+    rung: Rung
+    found: dict[Architecture, Mapping[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    failed: int = 0
+    failure: str = "it returned no number for its metrics."
+    agreement: Agreement | None = None
+    dropped: bool = False
+
+    def ranked(self) -> list[Architecture]:
+        order = np.argsort(-self.rung.scores(self.found.values()), kind="stable")
+        architectures = list(self.found)
+        return [architectures[place] for place in order.tolist()]
+
+    def agreement_with(self, upper: _Seen) -> Agreement | None:
+        both = [a for a in self.found if a in upper.found]
+        if len(both) < _FEWEST:
+            return None
+        lower, higher = (s.rung.scores(s.found[a] for a in both) for s in (self, upper))
+        return Agreement.of(lower, higher)
+
+
+class _Climb:
+    """One call of :meth:`Ladder.climb`: probe, drop, plan, climb."""
+
+    def __init__(
+        self,
+        ladder: Ladder,
+        pool: Iterator[Architecture],
+        seconds: float | None,
+        count: int | None,
+        seed: int,
+        executor: Executor | None,
+        bar: Progress,
+    ) -> None:
+        self._ladder, self._pool = ladder, pool
+        self._seconds, self._count = seconds, count
+        self._seed, self._executor, self._bar = seed, executor, bar
+        self._seen = [_Seen(rung) for rung in ladder.rungs]
+        self._notes: list[str] = []
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def run(self) -> Climbed:
+        probes = self._probed()
+        counts = self._planned()
+        self._drop()
+        self._climb(probes, counts)
+        top = self._seen[-1]
+        if top.failed == len(top.found):
+            raise TrialFailed(
+                f"The last rung must have a value for some architecture, but {top.rung.name!r} "
+                f"failed for all {top.failed}. The last: {top.failure}"
+            )
+        steps = [
+            Step(s.rung.name, s.seconds, len(s.found), s.failed, s.agreement, s.dropped)
+            for s in self._seen
+        ]
+        return Climbed(top.ranked(), steps, self._notes)
+
+    # Before the climb
+
+    def _probed(self) -> list[Architecture]:
+        """Measures some architectures on each rung that can pay for enough of them."""
+        probes = list(islice(self._pool, self._ladder.probes))
+        if not probes:
+            raise LimitError(
+                "Some architectures must be within the limits, but none was found in "
+                f"{_PATIENCE} draws. Raise the limits, or narrow the space to its smaller part."
+            )
+        for i, seen in enumerate(self._seen):
+            seen.seconds = self._measure(i, probes[:1], math.inf)
+            if self._seconds is not None and self._payable(i) > 1:
+                # The first call of anything is slow.
+                seen.seconds = self._measure(i, probes[1:2], math.inf)
+            if self._payable(i) >= _FEWEST:
+                seen.seconds = self._measure(i, probes[: self._payable(i)], math.inf)
+        return probes
+
+    def _payable(self, i: int) -> int:
+        """How many architectures drawn at random a rung can pay for."""
+        if self._seconds is not None:
+            return int(_PROBED * self._seconds / len(self._seen) / self._seen[i].seconds)
+        return self._planned()[i] // 2  # a half of its places
+
+    def _planned(self) -> list[int]:
+        """How many each rung sees, if all are kept."""
+        if self._count is not None:
+            counts = [self._count]
+            for rung in self._ladder.rungs[:-1]:
+                assert rung.share is not None
+                counts.append(max(1, round(counts[-1] * rung.share)))
+            return counts
+        return plan_rungs(
+            [seen.seconds for seen in self._seen],
+            seconds=max(0.0, self._end - time.monotonic()),
+            shares=[rung.share for rung in self._ladder.rungs],
+        )
+
+    def _drop(self) -> None:
+        """Compares each rung with the next one that is kept, from the top down."""
+        upper = self._seen[-1]
+        for seen in reversed(self._seen[:-1]):
+            found = seen.agreement = seen.agreement_with(upper)
+            pair = f"{seen.rung.name!r} and {upper.rung.name!r}"
+            if found is None:
+                self._notes.append(
+                    f"{pair}: not tested, since fewer than {_FEWEST} architectures drawn at "
+                    "random could be paid for on both."
+                )
+            elif not found.beats_chance:
+                seen.dropped = True
+                bad = f" It failed for {seen.failed}; the last: {seen.failure}"
+                why = bad if seen.failed else ""
+                self._notes.append(
+                    f"{pair} do not agree (Kendall's tau {found.tau:.2f} over {found.networks} "
+                    f"architectures, p = {found.chance:.2g}): {seen.rung.name!r} is dropped, and "
+                    f"its time goes to the next rung.{why}"
+                )
+                continue
+            upper = seen
+
+    # The climb
+
+    def _climb(self, probes: Sequence[Architecture], counts: Sequence[int]) -> None:
+        costs = [seen.seconds for seen in self._seen]
+        slices = [cost * number for cost, number in zip(costs, counts, strict=True)]
+        # The plan in shares of what is left now, so that all of it ends in time.
+        begun, whole, spent, saved = time.monotonic(), sum(slices), 0.0, 0.0
+        below: _Seen | None = None
+        for i, seen in enumerate(self._seen):
+            spent += slices[i]
+            if seen.dropped:
+                saved += slices[i]
+                continue
+            most, saved = counts[i] + int(saved / costs[i]), 0.0
+            until = math.inf
+            if self._seconds is not None:
+                until = begun + (self._end - begun) * spent / whole
+                most *= _SLACK
+            self._measure(i, self._candidates(below, probes, most), until, most)
+            below = seen
+
+    def _candidates(
+        self, below: _Seen | None, probes: Sequence[Architecture], most: int
+    ) -> Iterable[Architecture]:
+        if below is None:
+            return islice(chain(probes, self._pool), most)
+        ranked = below.ranked()
+        if self._seconds is not None:  # no more than its share, however quick the next rung is
+            most = min(most, math.ceil(len(ranked) * (below.rung.share or _MOST)))
+        return ranked[:most]
+
+    def _measure(
+        self,
+        i: int,
+        candidates: Iterable[Architecture],
+        until: float,
+        total: int | None = None,
+    ) -> float:
+        """Asks a rung for those that it has not seen; returns the seconds that each took."""
+        seen, begun, before = self._seen[i], time.monotonic(), len(self._seen[i].found)
+        task = self._bar.add_task(seen.rung.name, total=total)
+        new = (a for a in candidates if a not in seen.found)
+        inside = 0.0
+        for architecture, (answer, seconds) in self._answers(i, new, until):
+            inside += seconds
+            if isinstance(answer, str):
+                seen.failure = answer
+            metrics = seen.found[architecture] = {} if isinstance(answer, str) else answer
+            seen.failed += seen.rung.fails(metrics)
+            self._bar.advance(task)
+        self._bar.remove_task(task)
+        measured = len(seen.found) - before
+        if not measured:
+            return seen.seconds
+        # Side by side they take less than each for itself, and more where workers still start.
+        return max(1e-9, min(time.monotonic() - begun, inside)) / measured
+
+    def _answers(
+        self, i: int, candidates: Iterator[Architecture], until: float
+    ) -> Iterator[tuple[Architecture, tuple[_Answer, float]]]:
+        """Asks for the first of them in any case, and for others while there is time."""
+        executor = self._executor
+        asked = (
+            architecture
+            for place, architecture in enumerate(candidates)
+            if place == 0 or time.monotonic() < until
+        )
+        if executor is None:
+            for architecture in asked:
+                yield architecture, _tried(self._ladder, i, architecture, self._seed)
+            return
+        running = {
+            executor.submit(_tried, self._ladder, i, architecture, self._seed): architecture
+            for architecture in asked
+        }
+        left = None if until == math.inf else max(0.0, until - time.monotonic())
+        with suppress(TimeoutError):
+            for future in as_completed(running, timeout=left):
+                yield running.pop(future), _answer(future)
+        # What has not begun is left out; what runs has cost its time already.
+        begun = [f for f in running if f.running() or not f.cancel()]
+        for future in as_completed(begun):
+            yield running[future], _answer(future)
+
+
+_Answer = Mapping[str, float] | str
+"""What an estimator returned, or why it failed."""
+
+
+def _tried(ladder: Ladder, i: int, architecture: Architecture, seed: int) -> tuple[_Answer, float]:
+    """Asks an estimator; returns the seconds that it took, too."""
+    rung, begun = ladder.rungs[i], time.monotonic()
+    answer: _Answer
+    try:
+        answer = dict(rung.estimator(architecture, Run(fidelity=rung.fidelity, seed=seed)))
+    except Exception as error:  # noqa: BLE001  # an estimator may raise anything
+        answer = _reason(error)
+    return answer, time.monotonic() - begun
+
+
+def _answer(future: Future[tuple[_Answer, float]]) -> tuple[_Answer, float]:
+    """What a future holds; a worker that died is a failure of its architecture, too."""
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001  # whatever ended the worker
+        return _reason(error), 0.0
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, OgiveError) else f"{type(error).__name__}: {error}"

@@ -7,12 +7,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from ogive.space import Decision, SearchSpace
+from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import BayesianOptimization
 from ogive.strategies._bayesian import log_improvement
 from ogive.strategies._surrogate import Belief, _milestone, _spread, warped
 from ogive.testing import ended, play, running, synthetic
-from ogive.trial import Proposal
+from ogive.trial import Proposal, Trial
 
 CUBE = SearchSpace(
     [Decision(f"d{i}", "categorical", options=("a", "b", "c", "d")) for i in range(4)]
@@ -118,3 +118,27 @@ def test_a_space_of_ten_to_the_ten_with_floats_is_searched():
     problem = synthetic(10)
     trials = play(BayesianOptimization(problem.space), problem.value, 25, seed=1)
     assert max(trial.value for trial in trials) > 0.8  # Random search: .61 after 25.
+
+
+def test_where_a_model_has_led_nowhere_for_long_it_looks_elsewhere(monkeypatch):
+    space = SearchSpace([Decision(f"d{i}", "categorical", options=tuple("abc")) for i in range(6)])
+    first = Architecture({f"d{i}": "a" for i in range(6)})
+    hopeless = [Architecture({**first, "d0": "c", f"d{i}": "b"}) for i in range(1, 6)]
+
+    def value(architecture):  # what has a "c" first looks hopeless
+        others = sum(architecture[f"d{i}"] == "a" for i in range(1, 6)) / 10
+        return -5.0 if architecture["d0"] == "c" else others
+
+    def hopeless_ones(stale):
+        monkeypatch.setattr("ogive.strategies._bayesian._STALE", stale)
+        strategy, seen = BayesianOptimization(space), 0
+        for number in range(50):
+            if number < 6:
+                proposal = Proposal([first, *hopeless][number])
+            else:
+                [proposal] = strategy.ask(1, Random(number))
+                seen += proposal.architecture["d0"] == "c"
+            strategy.tell(ended(Trial(number, proposal), value(proposal.architecture)))
+        return seen
+
+    assert hopeless_ones(stale=15) >= hopeless_ones(stale=1000) + 3

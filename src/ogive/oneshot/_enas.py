@@ -16,6 +16,7 @@ from ogive import nn as readings
 from ogive.errors import SettingError
 from ogive.estimators import (
     Batches,
+    Data,
     Precision,
     Recipe,
     Run,
@@ -156,9 +157,9 @@ class _Search:
         self._metric = METRICS[_REWARDS.get(task.metric, task.metric)]
         self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
         weights, rewards = task.train.halves()
-        self._for_weights = Batches(weights, task, recipe, seed=run.seed, device=self._device)
+        self._for_weights = Batches(Data(weights, task, self._device), task, recipe, seed=run.seed)
         self._for_rewards = Batches(
-            rewards, task, _plain(recipe), seed=run.seed + 1, device=self._device
+            Data(rewards, task, self._device), task, _plain(recipe), seed=run.seed + 1
         )
         self._optimizer = optimizer_of(self._supernet, recipe, self._device)
         self._weight_steps = steps = self._for_weights.steps

@@ -26,6 +26,12 @@ __all__ = ["BayesianOptimization"]
 _PARENTS = 20
 """So many of the best are varied to find candidates."""
 
+_STALE = 15
+"""Trials without a new best after which every other one is drawn at random."""
+
+_DRAWS = 100
+"""Draws after which no new architecture is expected any more."""
+
 _SAMPLED = 1_000
 """The most candidates among which a sample of the process is drawn at once."""
 
@@ -38,6 +44,7 @@ class BayesianOptimization(Strategy):
     what distinguishes the best from the good counts as much as what distinguishes the good from
     the bad. Trials that run are believed to end as expected, so that several proposals differ.
     Failed trials count as the worst; where a limit rejected some, what is like them is avoided.
+    While there has been no better one for long, every other architecture is drawn at random.
     Trials of several fidelities are taken for what they promise in full (:meth:`Known.values`).
 
     Args:
@@ -82,6 +89,8 @@ class BayesianOptimization(Strategy):
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         def promising(batch: Batch) -> Architecture | None:
+            if self._stale(batch) and (drawn := self._drawn(batch, rng)) is not None:
+                return drawn
             values = self._search.surrogate.values("value", _first)
             if values is None:
                 return None
@@ -91,6 +100,23 @@ class BayesianOptimization(Strategy):
             return self._search.screen.best(score, batch, self._best(), rng, climb=ei)
 
         return self._search.ask(n, rng, promising)
+
+    def _stale(self, batch: Batch) -> bool:
+        """Whether the model has led nowhere for long, and this is a turn to look elsewhere.
+
+        A model knows only what it was led to: one that took against what the best architectures
+        have early on never sees them.
+        """
+        _, values = self._search.known.values()
+        if not np.isfinite(values[:, 0]).any():
+            return False
+        pending = len(self._search.known.running) + len(batch)
+        since = len(values) - 1 - int(np.nanargmax(values[:, 0])) + pending
+        return since >= _STALE and since % 2 == 1
+
+    def _drawn(self, batch: Batch, rng: Random) -> Architecture | None:
+        drawn = (self.space.sample(rng) for _ in range(_DRAWS))
+        return next((a for a in drawn if batch.new(self.space.canonical(a))), None)
 
     def _best(self) -> list[Architecture]:
         forms, values = self._search.known.values()

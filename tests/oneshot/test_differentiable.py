@@ -68,7 +68,7 @@ def tiny(digits):
         )  # fmt: skip
 
     search = _Search(
-        network, digits, "darts", 2, None, 0.0, None, {}, record(network, digits), Recipe(), CPU
+        network, digits, "darts", 2, None, 0.0, None, 1, {}, record(network, digits), Recipe(), CPU
     )
     search._precision = "fp32"
     search._supernet.double()
@@ -164,7 +164,7 @@ def test_a_collapse_is_told(digits):
 
 def _collapsed(digits):
     search = _Search(
-        layers, digits, "darts", 1, None, 1.0, None, {}, record(layers, digits),
+        layers, digits, "darts", 1, None, 1.0, None, 1, {}, record(layers, digits),
         Recipe(batch_size=64, epochs=1), CPU,
     )  # fmt: skip
     with torch.no_grad():
@@ -173,7 +173,28 @@ def _collapsed(digits):
     return search.fit("fp32", False)
 
 
+def test_partial_channels_learn_and_leave_the_other_weights_alone(digits, network, short):
+    before = search_by_gradient(
+        network, digits, parts=4, warmup=1.0, recipe=short.replace(weight_decay=0.0),
+        run=dataclasses.replace(CPU, fidelity=1e-6),
+    ).supernet.state_dict()  # fmt: skip
+    found = search_by_gradient(
+        network, digits, parts=4, alarm=True, recipe=short.replace(weight_decay=0.0), run=CPU,
+    )  # fmt: skip
+    [name] = [n for n in before if "blocks" not in n and "stack" in n and "0[conv]" in n
+              and n.endswith("conv:Conv2d/weight")]  # fmt: skip
+    weight, start = found.supernet.state_dict()[name], before[name]
+    assert weight.shape == (8, 8, 3, 3)
+    assert not torch.equal(weight[:2, :2], start[:2, :2])
+    assert torch.equal(weight[2:], start[2:])
+    assert torch.equal(weight[:, 2:], start[:, 2:])
+
+
 def test_bad_settings(digits, network):
+    with pytest.raises(SettingError, match="but no layer does"):
+        search_by_gradient(layers, digits, parts=4)
+    with pytest.raises(SettingError, match="1 <= parts"):
+        search_by_gradient(layers, digits, parts=0)
     with pytest.raises(SettingError, match="Did you mean 'darts'"):
         search_by_gradient(network, digits, method="dart")
     with pytest.raises(SettingError, match="order is 1 or 2"):

@@ -15,35 +15,8 @@ from ogive.oneshot._differentiable import Dirichlet, HardGumbel, Softmax, _Searc
 CPU = Run(device="cpu")
 
 
-def layers(choose, data):
-    """Two layers of which one helps: with both skipped, a linear readout is left."""
-
-    def layer(name):
-        return choose.layer(
-            name,
-            {
-                "zero": lambda: Scale(0.0),
-                "linear": lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()),
-                "skip": nn.Identity,
-            },
-        )
-
-    return nn.Sequential(
-        nn.Flatten(), layer("first"), layer("second"), nn.Linear(64, data.outputs)
-    )
-
-
-class Scale(nn.Module):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return self.factor * x
-
-
 @pytest.mark.parametrize("method", RELAXATIONS)
-def test_it_learns_not_to_take_what_gives_nothing(method, digits):
+def test_it_learns_not_to_take_what_gives_nothing(method, digits, layers):
     recipe = Recipe(batch_size=64, epochs=6, lr=3e-3)
     found = search_by_gradient(
         layers, digits, method=method, alpha_lr=0.05, recipe=recipe, run=CPU
@@ -157,12 +130,12 @@ def test_architectures_come_in_the_order_of_their_preference(digits, network, sh
     assert all(found.space.validate(a) == a for a in islice(ranked, 5))
 
 
-def test_a_collapse_is_told(digits):
-    search = _collapsed(digits)
+def test_a_collapse_is_told(digits, layers):
+    search = _collapsed(digits, layers)
     assert any("collapsed" in note for note in search.notes)
 
 
-def _collapsed(digits):
+def _collapsed(digits, layers):
     search = _Search(
         layers, digits, "darts", 1, None, 1.0, None, 1, {}, record(layers, digits),
         Recipe(batch_size=64, epochs=1), CPU,
@@ -190,7 +163,7 @@ def test_partial_channels_learn_and_leave_the_other_weights_alone(digits, networ
     assert torch.equal(weight[:, 2:], start[:, 2:])
 
 
-def test_bad_settings(digits, network):
+def test_bad_settings(digits, network, layers):
     with pytest.raises(SettingError, match="but no layer does"):
         search_by_gradient(layers, digits, parts=4)
     with pytest.raises(SettingError, match="1 <= parts"):

@@ -30,6 +30,33 @@ def network(choose, data):
     )
 
 
+def layers(choose, data):
+    """Two layers of which one may help; either may lose everything."""
+
+    def layer(name):
+        return choose.layer(
+            name,
+            {
+                "zero": lambda: Scale(0.0),
+                "linear": lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()),
+                "skip": nn.Identity,
+            },
+        )
+
+    return nn.Sequential(
+        nn.Flatten(), layer("first"), layer("second"), nn.Linear(64, data.outputs)
+    )
+
+
+class Scale(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
 @pytest.fixture(scope="session")
 def digits():
     return task.load("digits")
@@ -48,3 +75,8 @@ def short():
 @pytest.fixture(scope="session", name="network")
 def the_network():
     return network
+
+
+@pytest.fixture(scope="session", name="layers")
+def the_layers():
+    return layers

@@ -15,35 +15,8 @@ from ogive.oneshot._differentiable import Dirichlet, HardGumbel, Softmax, _Searc
 CPU = Run(device="cpu")
 
 
-def layers(choose, data):
-    """Two layers of which one helps: with both skipped, a linear readout is left."""
-
-    def layer(name):
-        return choose.layer(
-            name,
-            {
-                "zero": lambda: Scale(0.0),
-                "linear": lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()),
-                "skip": nn.Identity,
-            },
-        )
-
-    return nn.Sequential(
-        nn.Flatten(), layer("first"), layer("second"), nn.Linear(64, data.outputs)
-    )
-
-
-class Scale(nn.Module):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return self.factor * x
-
-
 @pytest.mark.parametrize("method", RELAXATIONS)
-def test_it_learns_not_to_take_what_gives_nothing(method, digits):
+def test_it_learns_not_to_take_what_gives_nothing(method, digits, layers):
     recipe = Recipe(batch_size=64, epochs=6, lr=3e-3)
     found = search_by_gradient(
         layers, digits, method=method, alpha_lr=0.05, recipe=recipe, run=CPU
@@ -68,7 +41,7 @@ def tiny(digits):
         )  # fmt: skip
 
     search = _Search(
-        network, digits, "darts", 2, None, 0.0, None, {}, record(network, digits), Recipe(), CPU
+        network, digits, "darts", 2, None, 0.0, None, 1, {}, record(network, digits), Recipe(), CPU
     )
     search._precision = "fp32"
     search._supernet.double()
@@ -157,14 +130,14 @@ def test_architectures_come_in_the_order_of_their_preference(digits, network, sh
     assert all(found.space.validate(a) == a for a in islice(ranked, 5))
 
 
-def test_a_collapse_is_told(digits):
-    search = _collapsed(digits)
+def test_a_collapse_is_told(digits, layers):
+    search = _collapsed(digits, layers)
     assert any("collapsed" in note for note in search.notes)
 
 
-def _collapsed(digits):
+def _collapsed(digits, layers):
     search = _Search(
-        layers, digits, "darts", 1, None, 1.0, None, {}, record(layers, digits),
+        layers, digits, "darts", 1, None, 1.0, None, 1, {}, record(layers, digits),
         Recipe(batch_size=64, epochs=1), CPU,
     )  # fmt: skip
     with torch.no_grad():
@@ -173,7 +146,28 @@ def _collapsed(digits):
     return search.fit("fp32", False)
 
 
-def test_bad_settings(digits, network):
+def test_partial_channels_learn_and_leave_the_other_weights_alone(digits, network, short):
+    before = search_by_gradient(
+        network, digits, parts=4, warmup=1.0, recipe=short.replace(weight_decay=0.0),
+        run=dataclasses.replace(CPU, fidelity=1e-6),
+    ).supernet.state_dict()  # fmt: skip
+    found = search_by_gradient(
+        network, digits, parts=4, alarm=True, recipe=short.replace(weight_decay=0.0), run=CPU,
+    )  # fmt: skip
+    [name] = [n for n in before if "blocks" not in n and "stack" in n and "0[conv]" in n
+              and n.endswith("conv:Conv2d/weight")]  # fmt: skip
+    weight, start = found.supernet.state_dict()[name], before[name]
+    assert weight.shape == (8, 8, 3, 3)
+    assert not torch.equal(weight[:2, :2], start[:2, :2])
+    assert torch.equal(weight[2:], start[2:])
+    assert torch.equal(weight[:, 2:], start[:, 2:])
+
+
+def test_bad_settings(digits, network, layers):
+    with pytest.raises(SettingError, match="but no layer does"):
+        search_by_gradient(layers, digits, parts=4)
+    with pytest.raises(SettingError, match="1 <= parts"):
+        search_by_gradient(layers, digits, parts=0)
     with pytest.raises(SettingError, match="Did you mean 'darts'"):
         search_by_gradient(network, digits, method="dart")
     with pytest.raises(SettingError, match="order is 1 or 2"):

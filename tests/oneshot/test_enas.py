@@ -5,7 +5,6 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import Recipe, Run
@@ -19,35 +18,8 @@ from ogive.strategies import PolicyGradient, make_policy
 CPU = Run(device="cpu")
 
 
-def layers(choose, data):
-    """Two layers of which one may help; either may lose everything."""
-
-    def layer(name):
-        return choose.layer(
-            name,
-            {
-                "zero": lambda: Scale(0.0),
-                "linear": lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()),
-                "skip": nn.Identity,
-            },
-        )
-
-    return nn.Sequential(
-        nn.Flatten(), layer("first"), layer("second"), nn.Linear(64, data.outputs)
-    )
-
-
-class Scale(nn.Module):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return self.factor * x
-
-
 @pytest.mark.parametrize("policy", ["lstm", "independent"])
-def test_the_controller_learns_not_to_take_what_gives_nothing(policy, digits):
+def test_the_controller_learns_not_to_take_what_gives_nothing(policy, digits, layers):
     recipe = Recipe(batch_size=64, epochs=4, lr=3e-3)
     found = search_by_controller(
         layers, digits, policy=policy, controller_steps=30, learning_rate=0.03, recipe=recipe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction
@@ -12,7 +13,7 @@ from ogive.nn._record import told
 from ogive.space import Decision
 from ogive.task import Task
 
-__all__ = ["Mixed", "mixed"]
+__all__ = ["Mixed", "Weights", "mixed"]
 
 Weights = dict[str, Tensor]
 
@@ -26,15 +27,29 @@ class Mixed(nn.Module):
         path: Of the decision.
         options: The modules, in the order of the decision's options.
         weights: For each path the weights ``(options,)`` now; shared by all of a network.
+
+    Attributes:
+        parts: K of eq. 1 of Xu et al. 2020, arXiv:1907.05737: the options get the first of so
+            many equal parts of the channels, and the others go by.
     """
 
     def __init__(self, path: str, options: Mapping[str, nn.Module], weights: Weights) -> None:
         super().__init__()
         self.path = path
         self.options = nn.ModuleDict(dict(options))
+        self.parts = 1
         self._weights = weights
 
     def forward(self, *inputs: Any) -> Any:
+        if self.parts == 1:
+            return self._mixture(*inputs)
+        (x,) = inputs
+        own = x.shape[1] // self.parts
+        joined = torch.cat([self._mixture(x[:, :own]), x[:, own:]], dim=1)
+        # So that the next mixture gets some of each (section 3.2's channel shuffle).
+        return nn.functional.channel_shuffle(joined, self.parts)
+
+    def _mixture(self, *inputs: Any) -> Any:
         if len(self.options) == 1:
             return next(iter(self.options.values()))(*inputs)
         weights = self._weights[self.path]

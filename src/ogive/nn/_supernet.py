@@ -17,6 +17,7 @@ from ogive.errors import SpaceError
 from ogive.nn._build import Answers, build, build_answered
 from ogive.nn._chooser import NetworkFunction
 from ogive.nn._mix import Mixed, mixed
+from ogive.nn._partial import connect_partially
 from ogive.nn._places import Place, places, window
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.task import Task
@@ -164,11 +165,14 @@ class Supernet(nn.Module):
             bound.append((place, shared, window(shared, shape, kernel=place.kernel)))
         return bound
 
-    def mix(self, fixed: Mapping[str, Any] | None = None) -> Mixture:
+    def mix(self, fixed: Mapping[str, Any] | None = None, *, parts: int = 1) -> Mixture:
         """Returns the network that has all options of each ``choose.layer`` at once.
 
         Args:
             fixed: What the other decisions are; the largest, or the first, where it is silent.
+            parts: K of PC-DARTS (Xu et al. 2020, arXiv:1907.05737): where all options of a layer
+                keep the shape of what they get and can be narrowed, they compute on a K-th of
+                its channels.
 
         Raises:
             SpaceError: If it needs weights that no architecture of the space has.
@@ -176,6 +180,8 @@ class Supernet(nn.Module):
         weights: dict[str, Tensor] = {}
         with torch.random.fork_rng([]):
             network = mixed(self._network, self._task, fixed or {}, weights)
+            if parts > 1:
+                connect_partially(network, self._task, weights, parts)
         return Mixture(network, self._bound(fixed or {}, places(network, {})), weights)
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
@@ -297,6 +303,15 @@ class Mixture(Route):
             if isinstance(module, Mixed) and len(module.options) > 1:
                 found[module.path] = tuple(module.options)
         return found
+
+    @property
+    def partial(self) -> frozenset[str]:
+        """Those of these decisions whose options compute on a part of the channels."""
+        return frozenset(
+            module.path
+            for module in self.network.modules()
+            if isinstance(module, Mixed) and module.parts > 1
+        )
 
     @property
     def skips(self) -> dict[str, frozenset[str]]:

@@ -91,7 +91,7 @@ class Sharpness:
 
     def measure(self, loss: Tensor, parameters: Sequence[Tensor], epoch: int) -> float:
         """Measures the eigenvalue after an epoch, counted from 1, and remembers it."""
-        start = self._vector.to(parameters[0].dtype)
+        start = self._vector.to(parameters[0])
         value, self._vector = dominant_eigenvalue(loss, parameters, start)
         self._epochs.append(epoch)
         self._values.append(value)

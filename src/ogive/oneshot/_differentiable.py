@@ -199,6 +199,7 @@ def search_by_gradient(
     alpha_lr: float | None = None,
     warmup: float = 0.1,
     alarm: bool | None = None,
+    parts: int = 1,
     fixed: Mapping[str, Any] | None = None,
     space: SearchSpace | None = None,
     recipe: Recipe | None = None,
@@ -223,6 +224,11 @@ def search_by_gradient(
         alarm: Whether the sharpness of the validation loss is measured after each epoch, which
             tells a collapse (Zela et al. 2020, arXiv:1909.09656); by default where an epoch is
             so long that it costs little. It needs about three times the memory of a step.
+        parts: 4 has the options of a layer compute on a quarter of its channels, in about a
+            quarter of their memory: the partial channels of PC-DARTS (Xu et al. 2020,
+            arXiv:1907.05737). Its edge normalisation is not here: which layers are summed is the
+            network function's affair. The weights of the other channels are not trained: train
+            what is found, and do not rank by what it inherits.
         fixed: What other decisions are; the largest, or the first, where it is silent.
         space: What may be chosen; all that the function asks by default.
         recipe: How the weights are trained; the task's default.
@@ -231,7 +237,7 @@ def search_by_gradient(
         progress: Whether a bar is shown.
 
     Raises:
-        SettingError: If there is no such method or order.
+        SettingError: If there is no such method or order, or no layer has channels to part.
         SpaceError: If the space decides for no layer.
         TrialFailed: If the loss is not a number.
     """
@@ -242,12 +248,25 @@ def search_by_gradient(
         )
     if order not in (1, 2):
         raise SettingError(f"order is 1 or 2, but got order={order}.")
+    if parts < 1:
+        raise SettingError(f"1 <= parts must hold, but got parts={parts}.")
     space = readings.record(network, task) if space is None else space
     recipe = Recipe.default(task) if recipe is None else recipe
     run = Run() if run is None else run
     with readings.threads(run.threads), torch.random.fork_rng(cuda_devices()):
         search = _Search(
-            network, task, method, order, alpha_lr, warmup, alarm, fixed or {}, space, recipe, run
+            network,
+            task,
+            method,
+            order,
+            alpha_lr,
+            warmup,
+            alarm,
+            parts,
+            fixed or {},
+            space,
+            recipe,
+            run,
         )
         return search.fit(precision, progress)
 
@@ -262,6 +281,7 @@ class _Search:
         alpha_lr: float | None,
         warmup: float,
         alarm: bool | None,
+        parts: int,
         fixed: Mapping[str, Any],
         space: SearchSpace,
         recipe: Recipe,
@@ -272,11 +292,17 @@ class _Search:
         self._order, self._warmup = order, warmup
         self._fixed, self._relaxation = dict(fixed), RELAXATIONS[method]()
         self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
-        self._mixture: Mixture = self._supernet.mix(fixed)
+        self._mixture: Mixture = self._supernet.mix(fixed, parts=parts)
         if not self._mixture.decisions:
             raise SpaceError(
                 "A differentiable search learns which option of choose.layer to take, but none "
                 "is left to decide. Ask for layers, or use another strategy."
+            )
+        if parts > 1 and not self._mixture.partial:
+            raise SettingError(
+                f"With parts={parts} a layer's options must keep the shape of what they get, have "
+                f"channels divisible by {parts}, and consist of convolutions, linear layers and "
+                "batch normalisations, but no layer does. Use parts=1."
             )
         torch.manual_seed(run.seed)
         self._alphas = nn.ParameterDict(
@@ -305,7 +331,7 @@ class _Search:
         steps = max(1, round(recipe.epochs * run.fidelity * self._for_weights.steps))
         full = max(1, round(recipe.epochs * self._for_weights.steps))
         self._schedule = Schedule(recipe, total=steps, full=full)
-        identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup, "fixed": dict(fixed),
+        identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup, "parts": parts, "fixed": dict(fixed),
                     "space": space.key, "task": task.key, "seed": run.seed,
                     "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
         state: dict[str, Stateful] = {

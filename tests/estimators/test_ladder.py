@@ -296,7 +296,10 @@ def test_a_bar_is_shown_on_request(capfd):
     ladder.climb(SPACE, count=20)
     assert capfd.readouterr().err == ""
     ladder.climb(SPACE, count=20, progress=True)
-    assert capfd.readouterr().out == ""
+    shown = capfd.readouterr()
+    assert "the low one" in shown.err
+    assert "100%" in shown.err
+    assert shown.out == ""
 
 
 def test_agreement_of_rankings_that_are_known():

@@ -395,6 +395,7 @@ class _Climb:
         self._seed, self._executor, self._bar = seed, executor, bar
         self._seen = [_Seen(rung) for rung in ladder.rungs]
         self._notes: list[str] = []
+        self._tasks = [bar.add_task(rung.name, total=None) for rung in ladder.rungs]
         self._end = math.inf if seconds is None else time.monotonic() + seconds
 
     def run(self) -> Climbed:
@@ -495,6 +496,7 @@ class _Climb:
                 until = begun + (self._end - begun) * spent / whole
                 most *= _SLACK
             self._measure(i, self._candidates(below, probes, most), until, most)
+            self._bar.update(self._tasks[i], total=len(seen.found))
             below = seen
 
     def _candidates(
@@ -516,7 +518,8 @@ class _Climb:
     ) -> float:
         """Asks a rung for those that it has not seen; returns the seconds that each took."""
         seen, begun, before = self._seen[i], time.monotonic(), len(self._seen[i].found)
-        task = self._bar.add_task(seen.rung.name, total=total)
+        if total is not None:
+            self._bar.update(self._tasks[i], total=total)
         new = (a for a in candidates if a not in seen.found)
         inside = 0.0
         for architecture, (answer, seconds) in self._answers(i, new, until):
@@ -525,8 +528,7 @@ class _Climb:
                 seen.failure = answer
             metrics = seen.found[architecture] = {} if isinstance(answer, str) else answer
             seen.failed += seen.rung.fails(metrics)
-            self._bar.advance(task)
-        self._bar.remove_task(task)
+            self._bar.update(self._tasks[i], completed=len(seen.found))
         measured = len(seen.found) - before
         if not measured:
             return seen.seconds

@@ -65,11 +65,13 @@ def test_a_plan_by_hand():
     # With shares 1/10: 1 + 10/10 + 100/100 = 3 s for each that enters.
     assert plan_rungs([1, 10, 100], seconds=300, shares=[0.1, 0.1, None]) == [100, 10, 1]
     # Each rung gets 100 s.
-    assert plan_rungs([0.1, 1, 20], seconds=300) == [1000, 100, 5]
+    assert plan_rungs([0.2, 1, 4], seconds=300) == [500, 100, 25]
+    # A tenth is passed up, although that takes longer: 0.01 + 10/10 + 20/20.
+    assert plan_rungs([0.01, 10, 20], seconds=300) == [149, 14, 7]
     # Equal costs do not mean that all are passed up: 1 + 1/2.
     assert plan_rungs([1, 1], seconds=30) == [20, 10]
-    # The last one is paid first: 300 - 200 s for the others.
-    assert plan_rungs([0.1, 1, 200], seconds=300) == [500, 50, 1]
+    # The last one would see less than one: it is paid first, which leaves 10 s for the others.
+    assert plan_rungs([0.2, 1, 290], seconds=300) == [25, 5, 1]
 
 
 @given(
@@ -294,7 +296,10 @@ def test_a_bar_is_shown_on_request(capfd):
     ladder.climb(SPACE, count=20)
     assert capfd.readouterr().err == ""
     ladder.climb(SPACE, count=20, progress=True)
-    assert capfd.readouterr().out == ""
+    shown = capfd.readouterr()
+    assert "the low one" in shown.err
+    assert "100%" in shown.err
+    assert shown.out == ""
 
 
 def test_agreement_of_rankings_that_are_known():

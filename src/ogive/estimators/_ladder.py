@@ -46,10 +46,11 @@ _FEWEST = 8
 _PROBED = 0.25
 """The share of the time for architectures drawn at random."""
 
-_MOST = 0.5
-"""The largest share that is passed up where a rung states none: a ranking is for leaving out."""
+_LEAST, _MOST = 0.1, 0.5
+"""The shares that are passed up where a rung states none: a ranking is for leaving out, but the very
+best by a cheap one are not the best."""
 
-_SLACK = 2
+_SLACK = 8
 """How many times as many as planned a rung may see, if they take less time than was measured."""
 
 _PATIENCE = 2000
@@ -65,7 +66,7 @@ class Rung:
         estimator: How good is an architecture?
         metrics: One that ranks, or several whose ranks are joined; see ``aggregate_ranks``.
         share: Of the architectures that it sees, what part it passes up. If not given, so many
-            that the next rung takes as long as this one, and half of them at most.
+            that the next rung takes as long as this one, from a tenth to a half of them.
         fidelity: What the estimator is asked at.
         minimize: Whether small values are good.
 
@@ -184,8 +185,8 @@ def plan_rungs(
 
     With ``c_i`` the costs and ``s_i`` the shares, the first rung sees ``n`` and the others
     ``n s_0``, ``n s_0 s_1`` and so on, where ``n (c_0 + s_0 c_1 + s_0 s_1 c_2 + ...) = seconds``.
-    A share that is not given is ``c_i / c_{i+1}``, which gives both rungs the same time, and 1/2 at
-    most. Where a rung would see less than one architecture it sees one.
+    A share that is not given is ``c_i / c_{i+1}``, which gives both rungs the same time, but 1/10 at
+    least and 1/2 at most. Where a rung would see less than one architecture it sees one.
 
     Args:
         costs: The seconds that an architecture takes on each rung.
@@ -204,7 +205,8 @@ def plan_rungs(
         )
     parts = [1.0]
     for share, cost, dearer in zip(given, costs, costs[1:], strict=False):
-        parts.append(parts[-1] * (min(_MOST, cost / dearer) if share is None else share))
+        equal = min(_MOST, max(_LEAST, cost / dearer))
+        parts.append(parts[-1] * (equal if share is None else share))
     left, full = seconds, len(costs)
     while full and left > 0:
         weights = sum(c * p for c, p in zip(costs[:full], parts[:full], strict=True))
@@ -393,6 +395,7 @@ class _Climb:
         self._seed, self._executor, self._bar = seed, executor, bar
         self._seen = [_Seen(rung) for rung in ladder.rungs]
         self._notes: list[str] = []
+        self._tasks = [bar.add_task(rung.name, total=None) for rung in ladder.rungs]
         self._end = math.inf if seconds is None else time.monotonic() + seconds
 
     def run(self) -> Climbed:
@@ -424,7 +427,7 @@ class _Climb:
             )
         for i, seen in enumerate(self._seen):
             seen.seconds = self._measure(i, probes[:1], math.inf)
-            if self._seconds is not None and self._payable(i) > 1:
+            if self._seconds is not None and seen.seconds < _PROBED * self._seconds:
                 # The first call of anything is slow.
                 seen.seconds = self._measure(i, probes[1:2], math.inf)
             if self._payable(i) >= _FEWEST:
@@ -493,6 +496,7 @@ class _Climb:
                 until = begun + (self._end - begun) * spent / whole
                 most *= _SLACK
             self._measure(i, self._candidates(below, probes, most), until, most)
+            self._bar.update(self._tasks[i], total=len(seen.found))
             below = seen
 
     def _candidates(
@@ -514,7 +518,8 @@ class _Climb:
     ) -> float:
         """Asks a rung for those that it has not seen; returns the seconds that each took."""
         seen, begun, before = self._seen[i], time.monotonic(), len(self._seen[i].found)
-        task = self._bar.add_task(seen.rung.name, total=total)
+        if total is not None:
+            self._bar.update(self._tasks[i], total=total)
         new = (a for a in candidates if a not in seen.found)
         inside = 0.0
         for architecture, (answer, seconds) in self._answers(i, new, until):
@@ -523,8 +528,7 @@ class _Climb:
                 seen.failure = answer
             metrics = seen.found[architecture] = {} if isinstance(answer, str) else answer
             seen.failed += seen.rung.fails(metrics)
-            self._bar.advance(task)
-        self._bar.remove_task(task)
+            self._bar.update(self._tasks[i], completed=len(seen.found))
         measured = len(seen.found) - before
         if not measured:
             return seen.seconds

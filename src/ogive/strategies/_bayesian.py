@@ -88,14 +88,10 @@ class BayesianOptimization(Strategy):
             belief = self._search.belief([values], batch)
             ei = self.acquisition == "ei"
             score = improvement(belief) if ei else _sampler(belief, rng)
-            return self._search.screen.best(score, batch, self._best(), rng, climb=ei)
+            parents = self._search.known.best(_PARENTS)
+            return self._search.screen.best(score, batch, parents, rng, climb=ei)
 
         return self._search.ask(n, rng, promising)
-
-    def _best(self) -> list[Architecture]:
-        forms, values = self._search.known.values()
-        order = np.argsort(-np.nan_to_num(values[:, 0], nan=-np.inf), kind="stable")
-        return [forms[i] for i in order[:_PARENTS]]
 
 
 def _first(values: Floats) -> Floats:

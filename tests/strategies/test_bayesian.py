@@ -10,7 +10,7 @@ from scipy.stats import norm
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import BayesianOptimization
 from ogive.strategies._bayesian import log_improvement
-from ogive.strategies._surrogate import Belief, _milestone, _spread, warped
+from ogive.strategies._surrogate import Belief, _spread, milestone, warped
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
 
@@ -45,7 +45,7 @@ def test_targets_spread_the_best_apart_and_take_failures_for_the_worst():
 
 
 def test_the_parameters_follow_from_the_trials_alone():
-    assert [_milestone(n) for n in (1, 19, 20, 21, 39, 40, 43, 321)] == [
+    assert [milestone(n) for n in (1, 19, 20, 21, 39, 40, 43, 321)] == [
         1, 19, 20, 20, 38, 40, 40, 320
     ]  # fmt: skip
     chosen = _spread(np.arange(1000.0))

@@ -8,7 +8,9 @@ from ogive.errors import SettingError, SpaceError
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import (
     ASHA,
+    BANANAS,
     BOHB,
+    NPENAS,
     NSGA2,
     PPO,
     STRATEGIES,
@@ -80,6 +82,20 @@ class TestThompson(StrategyContract):
 
     def make(self, space):
         return BayesianOptimization(space, acquisition="ts")
+
+
+class TestBANANAS(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return BANANAS(space)
+
+
+class TestNPENAS(StrategyContract):
+    trials = 40
+
+    def make(self, space):
+        return NPENAS(space)
 
 
 class TestMultiObjective(StrategyContract):
@@ -186,6 +202,10 @@ def test_settings_hold_those_of_the_proposer():
         ("nsga2", {"population": 1}, "population=1"),
         ("bo", {"initial": 1}, "initial=1"),
         ("bo", {"acquisition": "pi"}, "'pi'"),
+        ("bananas", {"members": 1}, "members=1"),
+        ("bananas", {"parents": 0}, "parents=0"),
+        ("bananas", {"initial": 1}, "initial=1"),
+        ("npenas", {"offspring": 0}, "offspring=0"),
         ("auto", {"objectives": 0}, "objectives=0"),
         ("mobo", {"initial": 0}, "initial=0"),
         ("mobo", {"acquisition": "ei"}, "'ei'"),

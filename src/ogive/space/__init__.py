@@ -2,7 +2,7 @@
 
 from ogive.space._architecture import Architecture, Value
 from ogive.space._decision import Condition, Decision, Kind
-from ogive.space._encoding import Column, Encoding
+from ogive.space._encoding import Column, Encoding, PathEncoder
 from ogive.space._graph import Graph
 from ogive.space._pool import PoolSpace
 from ogive.space._space import SearchSpace
@@ -15,6 +15,7 @@ __all__ = [
     "Encoding",
     "Graph",
     "Kind",
+    "PathEncoder",
     "PoolSpace",
     "SearchSpace",
     "Value",

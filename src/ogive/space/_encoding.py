@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from ogive.space._architecture import Architecture, Value
 from ogive.space._decision import Decision
+from ogive.space._graph import Graph
 
-__all__ = ["Column", "Encoder", "Encoding"]
+__all__ = ["Column", "Encoder", "Encoding", "PathEncoder"]
 
 _LISTED = 1024
 """Integers with at most this many values are looked up rather than computed."""
@@ -97,3 +99,32 @@ class Encoder:
         if isinstance(value, tuple):
             return [self._cells[path, option] for option in value]
         return [(int(self._starts[self._place[path]]), decision.to_unit(value))]
+
+
+class PathEncoder:
+    """One column a path, 1 where it leads through a graph (White et al. 2021, section 4).
+
+    The paths are those of some graphs, such as the architectures of a space that were drawn. Of
+    many the most frequent are kept, which are the short ones (the truncation of section 5).
+
+    Args:
+        graphs: Whose paths become columns.
+        most: How many at most.
+
+    Attributes:
+        paths: What each column stands for, the most frequent first.
+    """
+
+    def __init__(self, graphs: Iterable[Graph], *, most: int = 500) -> None:
+        seen = Counter(path for graph in graphs for path in graph.paths())
+        order = sorted(seen, key=lambda path: (-seen[path], len(path), path))
+        self.paths = tuple(order[:most])
+        self._place = {path: place for place, path in enumerate(self.paths)}
+
+    def __call__(self, graphs: Iterable[Graph]) -> NDArray[np.float64]:
+        """Returns graphs as rows of zeros and ones, shape ``(graphs, paths)``."""
+        places = [[self._place.get(path, -1) for path in graph.paths()] for graph in graphs]
+        values = np.zeros((len(places), len(self.paths) + 1))
+        for row, columns in zip(values, places, strict=True):
+            row[columns] = 1.0
+        return values[:, :-1]  # The last column takes the paths that have none of their own.

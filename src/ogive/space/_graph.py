@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ogive.errors import SpaceError
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "Path"]
+
+Path = tuple[str, ...]
+"""The operations along a way from the input to the output, without those two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,26 @@ class Graph:
     def of(cls, operations: Iterable[str], edges: Iterable[tuple[int, int]]) -> Graph:
         """Returns the graph with its edges in order and each once."""
         return cls(tuple(operations), tuple(sorted(set(edges))))
+
+    def paths(self, most: int = 1_000) -> frozenset[Path]:
+        """Returns the paths from the input to the output (White et al. 2021, section 4).
+
+        A deep graph may have too many to list. Where there are more than ``most``, the short ones
+        are returned: all up to some length, and none that is longer.
+        """
+        after: list[list[int]] = [[] for _ in self.operations]
+        for start, end in self.edges:
+            after[start].append(end)
+        output = len(self.operations) - 1
+        found: list[set[Path]] = [set() for _ in self.operations]  # from each node on
+        complete = [math.inf for _ in self.operations]  # up to this length
+        found[output].add(())
+        for node in reversed(range(output)):
+            own = self.operations[node : node + 1] if node else ()
+            ways = {(*own, *way) for following in after[node] for way in found[following]}
+            longest = min((complete[following] for following in after[node]), default=math.inf)
+            longest += len(own)
+            while len(kept := {way for way in ways if len(way) <= longest}) > most:
+                longest = max(map(len, kept)) - 1
+            found[node], complete[node] = kept, longest
+        return frozenset(found[0])

@@ -9,6 +9,7 @@ from ogive.errors import SettingError, did_you_mean
 from ogive.space import SearchSpace
 from ogive.strategies._asha import ASHA
 from ogive.strategies._auto import Auto
+from ogive.strategies._bananas import BANANAS
 from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
@@ -19,6 +20,7 @@ from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
 from ogive.strategies._multiobjective import MultiObjective
+from ogive.strategies._npenas import NPENAS
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._optuna import OptunaSampler
 from ogive.strategies._policy import Controller, Independent, Policy
@@ -30,7 +32,9 @@ from ogive.strategies._tpe import TPE
 
 __all__ = [
     "ASHA",
+    "BANANAS",
     "BOHB",
+    "NPENAS",
     "NSGA2",
     "PPO",
     "STRATEGIES",
@@ -68,6 +72,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nsga2": NSGA2,
     "asha": ASHA,
     "bo": BayesianOptimization,
+    "bananas": BANANAS,
+    "npenas": NPENAS,
     "mobo": MultiObjective,
     "hyperband": Hyperband,
     "reinforce": Reinforce,

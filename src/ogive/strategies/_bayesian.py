@@ -97,7 +97,8 @@ class BayesianOptimization(Strategy):
             belief = self._search.belief([values], batch)
             ei = self.acquisition == "ei"
             score = improvement(belief) if ei else _sampler(belief, rng)
-            return self._search.screen.best(score, batch, self._best(), rng, climb=ei)
+            parents = self._search.known.best(_PARENTS)
+            return self._search.screen.best(score, batch, parents, rng, climb=ei)
 
         return self._search.ask(n, rng, promising)
 

@@ -84,6 +84,12 @@ class Known:
         table[failed] = math.nan
         return list(seen), table
 
+    def best(self, n: int) -> list[Architecture]:
+        """Returns the networks that are worth the most by their first objective, the best first."""
+        forms, values = self.values()
+        order = np.argsort(-np.nan_to_num(values[:, 0], nan=-np.inf), kind="stable")
+        return [forms[i] for i in order[:n]]
+
     def labels(self, n: int | None = None) -> tuple[list[Architecture], Floats]:
         """The latest of the first ``n``, with 1 if they were within the limits, else -1."""
         items = list(islice(self._within.items(), n))[-_LATEST:]

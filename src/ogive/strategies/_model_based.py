@@ -10,10 +10,10 @@ import numpy as np
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies._features import SideInformation
-from ogive.strategies._gp import Posterior
+from ogive.strategies._gp import Floats, Posterior
 from ogive.strategies._known import Known
 from ogive.strategies._screen import Screen
-from ogive.strategies._surrogate import Belief, Surrogate
+from ogive.strategies._surrogate import Belief, Surrogate, within
 from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
 
@@ -81,6 +81,11 @@ class ModelBased:
         for architecture in [*self.known.running, *batch.forms]:
             belief.take_in(architecture)
         return belief
+
+    def fits(self, architectures: Sequence[Architecture]) -> Floats | float:
+        """The logarithm of the probability that the limits hold for each."""
+        limits = self.surrogate.limits
+        return 0.0 if limits is None else within(limits, self.surrogate.points(architectures))
 
     def _offer_start(self, batch: Batch, rng: Random) -> bool:
         if self._side is None:

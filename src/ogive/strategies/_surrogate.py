@@ -13,7 +13,7 @@ from ogive.strategies._features import Features, SideInformation
 from ogive.strategies._gp import Floats, GaussianProcess, Points, Posterior
 from ogive.strategies._known import Known
 
-__all__ = ["Belief", "Surrogate", "levelled", "warped"]
+__all__ = ["Belief", "Surrogate", "levelled", "milestone", "warped", "within"]
 
 _MARGIN = 0.1
 """What keeps the logarithm of the best target finite, in interquartile ranges."""
@@ -98,7 +98,7 @@ class Surrogate:
         finite = values[np.isfinite(values).all(1)]
         if len(finite) < 2 or not np.ptp(target(finite)) > 0:
             return None
-        some, their = self._known.values(_milestone(len(self._known)))
+        some, their = self._known.values(milestone(len(self._known)))
         if np.isfinite(their).all(1).sum() < 2:
             some, their = forms, values
         chosen = _spread(target(their))
@@ -111,7 +111,7 @@ class Surrogate:
         forms, labels = self._known.labels()
         if min(labels, default=1) > 0:
             return None
-        fitted = self._fit("limits", *self._known.labels(_milestone(len(self._known))))
+        fitted = self._fit("limits", *self._known.labels(milestone(len(self._known))))
         return self._process.posterior(fitted, self.features(forms), labels)
 
     def _fit(self, name: str, forms: Sequence[Architecture], targets: Floats) -> Floats:
@@ -140,15 +140,18 @@ class Belief:
         self.values = [process.after(point, process.mean(point)) for process in self.values]
 
     def fits(self, points: Points) -> Floats | float:
-        """The logarithm of the probability that the limits hold (Gardner et al. 2014, eq. 5)."""
-        if self._limits is None:
-            return 0.0
-        mean, deviation = self._limits.predict(points)
-        likely: Floats = log_ndtr(mean / np.hypot(deviation, _DOUBT))
-        return likely
+        """The logarithm of the probability that the limits hold."""
+        return 0.0 if self._limits is None else within(self._limits, points)
 
 
-def _milestone(n: int) -> int:
+def within(limits: Posterior, points: Points) -> Floats:
+    """The logarithm of the probability that limits hold (Gardner et al. 2014, eq. 5)."""
+    mean, deviation = limits.predict(points)
+    likely: Floats = log_ndtr(mean / np.hypot(deviation, _DOUBT))
+    return likely
+
+
+def milestone(n: int) -> int:
     """The number of trials that parameters are fitted to: a tenth of all may have come since."""
     step: int = 1 << max(0, (n // 10).bit_length() - 1)
     return n - n % step

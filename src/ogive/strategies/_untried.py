@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from ogive.space import Architecture, SearchSpace
@@ -104,6 +104,23 @@ class Batch:
             if self.offer(architecture):
                 return True
         return False
+
+    def mutants(
+        self, parents: Sequence[Architecture], n: int, rng: Random, *, most: int
+    ) -> list[Architecture]:
+        """Returns what is new, each once, among ``n`` parents changed in one to ``most`` decisions.
+
+        It takes none of them.
+        """
+        found: dict[Architecture, Architecture] = {}
+        for _ in range(n if parents else 0):
+            architecture = rng.choice(parents)
+            for _ in range(rng.randint(1, most)):
+                architecture = self._tried.space.mutate(architecture, rng)
+            form = self._tried.space.canonical(architecture)
+            if self.new(form):
+                found[form] = architecture
+        return list(found.values())
 
     def sample(self, rng: Random) -> bool:
         """Takes a new architecture from anywhere in the space; False if there is none left."""

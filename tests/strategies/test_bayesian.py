@@ -132,7 +132,7 @@ def test_where_a_model_has_led_nowhere_for_long_it_looks_elsewhere(monkeypatch):
     def hopeless_ones(stale):
         monkeypatch.setattr("ogive.strategies._bayesian._STALE", stale)
         strategy, seen = BayesianOptimization(space), 0
-        for number in range(50):
+        for number in range(40):
             if number < 6:
                 proposal = Proposal([first, *hopeless][number])
             else:

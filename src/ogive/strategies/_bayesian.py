@@ -119,11 +119,6 @@ class BayesianOptimization(Strategy):
         drawn = (self.space.sample(rng) for _ in range(_DRAWS))
         return next((a for a in drawn if batch.new(self.space.canonical(a))), None)
 
-    def _best(self) -> list[Architecture]:
-        forms, values = self._search.known.values()
-        order = np.argsort(-np.nan_to_num(values[:, 0], nan=-np.inf), kind="stable")
-        return [forms[i] for i in order[:_PARENTS]]
-
 
 def _first(values: Floats) -> Floats:
     return values[:, 0]

@@ -3,7 +3,7 @@
 ``python benchmarks/ladder.py digits --budget 75 --seeds 3`` runs, for each seed, the plain search
 and one that spends a part of the same time on a ladder (zero-cost proxies, then an epoch), whose
 best are tried first. They take turns, and the seed says which begins, so that what else the machine
-does falls on both. Both run in this process, on one thread, so that no time goes to the start of
+does falls on both. Both run in this process, on one core, so that no time goes to the start of
 workers. ``print`` sums up ``results/ladder.json``: means, spreads, and the paired differences. The
 test split is opened once a search, by its final network.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -155,6 +156,7 @@ def main():
     given = parser.parse_args()
     if given.data != "print":
         torch.set_num_threads(1)
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # or a search takes all cores
         # The first training of a process takes seconds more than the others.
         data = problem(given.data)
         Training(network, data, ogive.Recipe.default(data), epochs=1)(

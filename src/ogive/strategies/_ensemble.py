@@ -74,8 +74,9 @@ class Ensemble:
             mean += (1 - _BETAS[0]) * (slopes - mean)
             square += (1 - _BETAS[1]) * (slopes * slopes - square)
             now = rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-            now *= math.sqrt(1 - _BETAS[1] ** step) / (1 - _BETAS[0] ** step)
-            self.parameters -= now * mean / (np.sqrt(square) + _TINY)
+            now /= 1 - _BETAS[0] ** step
+            unbiased = math.sqrt(1 - _BETAS[1] ** step)
+            self.parameters -= now * unbiased * mean / (np.sqrt(square) + unbiased * _TINY)
 
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Returns the derivative of the members' losses by all parameters, in their order."""

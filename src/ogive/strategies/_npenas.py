@@ -25,11 +25,12 @@ _CHANGES = 3
 class NPENAS(Strategy):
     """Mutates one of the best many times, and tries the child that a predictor likes best.
 
-    That is the paper's one-to-many mutation, with its second predictor (NPENAS-NP), which looks at
-    the expected value alone: chance lies in the parents and their offspring. Except that
+    That is the paper's one-to-many mutation. Except that
 
-    * the predictor is the ensemble of :class:`BANANAS` (inputs, targets and training), of which
-      the mean counts, instead of a graph network;
+    * the predictor is a network of the ensemble of :class:`BANANAS` (inputs, targets, training)
+      instead of a graph network; as the paper trains a new one for each generation, another
+      member is drawn for each child. The mean of all would be surer, and where it is wrong, it
+      would be so again and again;
     * it is asynchronous: each proposal is the best child of one parent, drawn from the best,
       instead of the best few of all children of all parents;
     * what runs is not proposed again. Failed trials, limits and several fidelities are handled as
@@ -38,7 +39,7 @@ class NPENAS(Strategy):
     Args:
         space: What to search.
         initial: How many architectures are tried before there is a predictor.
-        members: How many networks it consists of.
+        members: How many networks there are to draw from.
         parents: So many of the best trials have offspring.
         offspring: How many mutations of its parent a child is picked from.
         start_from: Architectures to try first.
@@ -54,7 +55,7 @@ class NPENAS(Strategy):
         *,
         initial: int = 10,
         members: int = 5,
-        parents: int = 10,
+        parents: int = 5,
         offspring: int = 50,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -84,14 +85,14 @@ class NPENAS(Strategy):
             for parent in rng.sample(best, len(best)):
                 children = batch.mutants([parent], self.offspring, rng, most=_CHANGES)
                 if children:
-                    return self._picked(children)
+                    return self._picked(children, rng)
             return None
 
         return self._search.ask(n, rng, promising)
 
-    def _picked(self, children: Sequence[Architecture]) -> Architecture | None:
+    def _picked(self, children: Sequence[Architecture], rng: Random) -> Architecture | None:
         predictions = self._predictor(children)
         if predictions is None:
             return None
-        values = predictions.mean(0) + self._search.fits(children)
+        values = predictions[rng.randrange(self.members)] + self._search.fits(children)
         return children[int(np.argmax(values))]

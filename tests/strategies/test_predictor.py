@@ -35,7 +35,7 @@ def test_a_draw_has_the_mean_and_the_deviation_of_the_members():
     rng = Random(0)
     values = np.array([drawn(predictions, rng) for _ in range(2000)])
     assert values.mean(0) == pytest.approx([1.0, 5.0], abs=0.1)
-    assert values.std(0) == pytest.approx([1.0, 0.0], abs=0.05)  # by M - 1, eq. of section 5
+    assert values.std(0) == pytest.approx([1.0, 0.0], abs=0.05)  # over M - 1
     assert np.array_equal(drawn(predictions, Random(1)), drawn(predictions, Random(1)))
 
 

@@ -102,10 +102,10 @@ class Encoder:
 
 
 class PathEncoder:
-    """One column a path, 1 where it leads through a graph (White et al. 2021, section 4).
+    """One column a path, 1 where it leads through a graph (White et al. 2021, arXiv:1910.11858).
 
     The paths are those of some graphs, such as the architectures of a space that were drawn. Of
-    many the most frequent are kept, which are the short ones (the truncation of section 5).
+    many the most frequent are kept, which are the short ones (their truncated path encoding).
 
     Args:
         graphs: Whose paths become columns.

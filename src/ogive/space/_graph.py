@@ -47,7 +47,7 @@ class Graph:
         return cls(tuple(operations), tuple(sorted(set(edges))))
 
     def paths(self, most: int = 1_000) -> frozenset[Path]:
-        """Returns the paths from the input to the output (White et al. 2021, section 4).
+        """Returns the paths from the input to the output (White et al. 2021, arXiv:1910.11858).
 
         A deep graph may have too many to list. Where there are more than ``most``, the short ones
         are returned: all up to some length, and none that is longer.

@@ -87,7 +87,7 @@ class BANANAS(Strategy):
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         def promising(batch: Batch) -> Architecture | None:
-            parents = self._search.known.best(self.parents)  # line 2 i–ii
+            parents = self._search.known.best(self.parents)  # line 2 ii
             candidates = batch.mutants(parents, self.candidates, rng, most=_CHANGES)
             predictions = self._predictor(candidates) if candidates else None
             if predictions is None:
@@ -99,7 +99,7 @@ class BANANAS(Strategy):
 
 
 def drawn(predictions: Array, rng: Random) -> Array:
-    """Returns a draw for each point: independent Thompson sampling (section 5, ITS).
+    """Returns a draw for each point: independent Thompson sampling (ITS).
 
     Args:
         predictions: Shape ``(members, points)``.

@@ -397,8 +397,12 @@ except KeyboardInterrupt:
 """
     process = script(tmp_path, end, start_new_session=True)
     read_when_written(tmp_path / "ready")
+    time.sleep(0.3)  # An interrupt while a file is closed can be lost in the closing.
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-    said, _ = process.communicate(timeout=60)
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()  # or what is left of it would be found in another test
     assert (process.returncode, said.split()) == (0, ["read", "interrupted", "20"])
 
 

@@ -2,8 +2,8 @@
 
 CIFAR-10 at 16 x 16 pixels (4,000 training images, of which some validate) and a space of 1,536
 small networks. ``alone`` trains 50 of them by themselves, each from two seeds, and for one epoch;
-``train`` trains a supernet (``--statistics``, ``--epochs``, ``--seed``) and evaluates the same 50
-with its weights; ``print`` says how each of these ranks them: Kendall's tau with the mean of the
+``train`` trains a supernet (``--epochs``, ``--lr``, ``--seed``) and evaluates the same 50 with its
+weights; ``print`` says how each of these ranks them: Kendall's tau with the mean of the
 two trainings, on the validation split. The test split is never opened.
 """
 

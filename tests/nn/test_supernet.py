@@ -193,3 +193,18 @@ def test_a_copy_has_its_own_weights(supernet, images):
         for parameter in other.parameters():
             parameter.zero_()
     assert supernet(architecture, images).abs().sum() > other(architecture, images).abs().sum()
+
+
+def test_a_supernet_that_is_moved_takes_its_routes_and_their_constants_along():
+    data = task.load("breast_cancer")
+    space = record(spaces.mlp, data).narrow({"width": (8, 16)})
+    supernet = Supernet(spaces.mlp, data, space)
+    architecture = space.complete({"numbers.embedding": "piecewise", "norm": "batch"})
+    supernet.route(architecture)  # as it was before
+    supernet.to("meta")  # as another device
+    inputs = data.example(2, device="meta")
+    assert supernet(architecture, inputs).device.type == "meta"
+    assert {t.device.type for t in supernet.route(architecture).network.buffers()} == {"meta"}
+    assert {t.device.type for t in supernet.extract(architecture).state_dict().values()} == {
+        "meta"
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ogive.errors import SpaceError
-from ogive.nn._build import Answers, build, build_answered
+from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
 from ogive.nn._mix import Mixed, mixed
 from ogive.nn._partial import connect_partially
@@ -143,6 +143,8 @@ class Supernet(nn.Module):
         if key not in self._routes:
             with torch.random.fork_rng([]):
                 network, found = self._built(key)
+            # Its constants, too: its weights are the shared ones, wherever those are.
+            network.to(self._device)
             self._routes[key] = Route(network, self._bound(key, found))
             if len(self._routes) > _ROUTES:
                 self._routes.popitem(last=False)
@@ -182,18 +184,18 @@ class Supernet(nn.Module):
             network = mixed(self._network, self._task, fixed or {}, weights)
             if parts > 1:
                 connect_partially(network, self._task, weights, parts)
+        network.to(self._device)
         return Mixture(network, self._bound(fixed or {}, places(network, {})), weights)
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Returns a plain network with a copy of the weights that its route computes with."""
         with torch.random.fork_rng([]):
-            network = build(self._network, self._task, architecture)
-        route = self.route(architecture)
-        route.bind()
+            network, found = self._built(architecture)
+        network.to(self._device)
         with torch.no_grad():
-            network.load_state_dict({k: v.clone() for k, v in route.network.state_dict().items()})
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        return network.to(device)
+            for place, shared, part in self._bound(architecture, found):
+                place.tensor.copy_(shared if part is None else shared[part])
+        return network
 
     def save(self, path: str | Path) -> None:
         """Writes the shared weights as safetensors, whole or not at all."""
@@ -219,6 +221,15 @@ class Supernet(nn.Module):
         """Returns what the network of an architecture computes."""
         outputs: Tensor = self.route(architecture)(inputs)
         return outputs
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Supernet:
+        self._routes.clear()  # they hold the tensors as they were before
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_routes": OrderedDict()}  # those hold this one's tensors

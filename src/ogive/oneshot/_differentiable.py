@@ -331,8 +331,8 @@ class _Search:
         steps = max(1, round(recipe.epochs * run.fidelity * self._for_weights.steps))
         full = max(1, round(recipe.epochs * self._for_weights.steps))
         self._schedule = Schedule(recipe, total=steps, full=full)
-        identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup, "parts": parts, "fixed": dict(fixed),
-                    "space": space.key, "task": task.key, "seed": run.seed,
+        identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup,
+                    "parts": parts, "fixed": dict(fixed), "space": space.key, "task": task.key, "seed": run.seed,
                     "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
         state: dict[str, Stateful] = {
             "supernet": self._supernet,

@@ -23,11 +23,11 @@ def uniform(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
 
 
 def fair(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
-    """As many architectures as the largest decision has options: each option equally often.
+    """As many architectures as the largest decision has options, each of which one of them takes.
 
     Strict fairness (FairNAS, Chu et al. 2021, arXiv:1907.01845, algorithm 1): for each decision
-    the options are shuffled, and the i-th architecture takes the i-th of them; a decision with
-    fewer options goes through them again.
+    the options are shuffled, and the i-th architecture takes the i-th of them. A decision with
+    fewer options goes through them again, so that over many steps they are taken equally often.
     """
     decks: dict[str, list[Any]] = {}
     count = 1

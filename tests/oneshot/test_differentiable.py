@@ -2,6 +2,7 @@ import dataclasses
 import math
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -176,3 +177,39 @@ def test_bad_settings(digits, network, layers):
         search_by_gradient(
             lambda choose, data: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), digits
         )
+
+
+@pytest.mark.parametrize(("progress", "temperature"), [(0.0, 10.0), (1.0, 0.1)])
+def test_the_temperature_of_hard_draws_falls(progress, temperature):
+    gradients = []
+    for draw in (
+        lambda alpha: HardGumbel().weights(alpha, progress),
+        lambda alpha: nn.functional.gumbel_softmax(alpha, tau=temperature, hard=True, dim=0),
+    ):
+        torch.manual_seed(0)
+        alpha = torch.tensor([0.3, -0.2, 1.0], requires_grad=True)
+        (draw(alpha) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+        gradients.append(alpha.grad)
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_the_weights_are_warmed_up_before_the_mixtures_move(warmup, layers, digits, short):
+    found = search_by_gradient(
+        layers, digits, method="darts", alpha_lr=0.5, warmup=warmup, recipe=short, run=CPU
+    )
+    furthest = max(abs(p - 1 / 3) for each in found.preferences.values() for p in each.values())
+    assert (furthest > 0.1) == (warmup == 0.0)
+
+
+def test_weights_and_mixtures_learn_from_two_halves(layers, digits):
+    search = _Search(
+        layers, digits, "darts", 1, None, 0.0, None, 1, {}, record(layers, digits), Recipe(), CPU
+    )
+    for batches, half in zip(
+        (search._for_weights, search._for_alphas), digits.train.halves(), strict=True
+    ):
+        assert np.array_equal(batches._data._split.inputs, half.inputs)
+    first, second = (set(map(bytes, np.asarray(half.inputs))) for half in digits.train.halves())
+    assert len(first) + len(second) == len(digits.train)
+    assert not first & second

@@ -7,9 +7,10 @@ import torch
 
 from ogive.engine import search
 from ogive.errors import SettingError, TrialFailed
-from ogive.estimators import Run
+from ogive.estimators import Recipe, Run
 from ogive.oneshot import PATHS, Inherited, train_supernet
 from ogive.oneshot._course import Course
+from ogive.oneshot._supernet import _Training
 
 CPU = Run(device="cpu")
 
@@ -93,3 +94,56 @@ def test_any_strategy_searches_with_inherited_weights(network, digits, space, sh
     first = result.summary["trials"][0]
     again = estimate(first["architecture"], CPU)
     assert math.isclose(first["metrics"]["accuracy"], again["accuracy"], abs_tol=2e-3)
+
+
+def training(network, digits, space, method, recipe):
+    return _Training(network, digits, method, space, recipe, CPU, "fp32")
+
+
+@pytest.mark.parametrize(("method", "taught"), [("sandwich", True), ("fairnas", False)])
+def test_the_largest_teaches_the_others(
+    method, taught, network, digits, space, short, monkeypatch
+):
+    one, teachers, given = training(network, digits, space, method, short), [], []
+    outputs, loss = one._outputs, one._loss
+
+    def noted(architecture, inputs):
+        given.append(outputs(architecture, inputs))
+        return given[-1]
+
+    def told(of, targets, teacher):
+        teachers.append(teacher)
+        return loss(of, targets, teacher)
+
+    monkeypatch.setattr(one, "_outputs", noted)
+    monkeypatch.setattr(one, "_loss", told)
+    one._step(0)
+    assert teachers[0] is None
+    assert len(teachers) > 2
+    for teacher in teachers[1:]:
+        assert torch.equal(teacher, given[0]) if taught else teacher is None
+
+
+def test_a_step_goes_down_the_mean_gradient_of_its_paths(network, digits, space):
+    recipe = Recipe(
+        optimizer="sgd",
+        momentum=0.0,
+        weight_decay=0.0,
+        lr=0.1,
+        batch_size=64,
+        warmup=0.0,
+        clip=0.05,
+    )
+    one, other = (training(network, digits, space, "fairnas", recipe) for _ in range(2))
+    before = {name: p.detach().clone() for name, p in one._supernet.named_parameters()}
+    one._step(0)
+    inputs, targets = other._batches(0)
+    paths = PATHS["fairnas"](space, Random("0 0"), 0.0)
+    for architecture in paths:
+        loss = digits.loss(other._outputs(architecture, inputs), targets)
+        (loss / len(paths)).backward()
+    torch.nn.utils.clip_grad_norm_(other._supernet.parameters(), 0.05)
+    for name, parameter in other._supernet.named_parameters():
+        gradient = torch.zeros(()) if parameter.grad is None else parameter.grad
+        after = dict(one._supernet.named_parameters())[name]
+        torch.testing.assert_close(after, before[name] - 0.1 * gradient)

@@ -385,7 +385,10 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 
 
 def test_ctrl_c_is_for_the_parent_to_decide(tmp_path):
+    # A shell ignores interrupts in what it starts in the background, and so would the script.
     end = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 future = pool.submit(go_on, 4)
 try:
     (folder / "ready").write_text("yes\\n")
@@ -397,7 +400,6 @@ except KeyboardInterrupt:
 """
     process = script(tmp_path, end, start_new_session=True)
     read_when_written(tmp_path / "ready")
-    time.sleep(0.3)  # An interrupt while a file is closed can be lost in the closing.
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     try:
         said, _ = process.communicate(timeout=60)

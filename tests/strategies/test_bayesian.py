@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -86,21 +85,6 @@ def test_it_starts_with_what_side_information_ranks_highest():
     # It is no more than information: where it misleads, the trials have the last word.
     misled = play(BayesianOptimization(CUBE, features=lambda a: (-matches(a),)), matches, 40)
     assert max(trial.value for trial in misled) == 7
-
-
-def test_what_is_like_the_rejected_is_avoided():
-    strategy = BayesianOptimization(CUBE)
-    rejected = 0
-    for number in range(60):
-        proposal = strategy.ask(1, Random(number))[0]
-        trial = running(number, proposal)
-        strategy.tell(trial)
-        if proposal.architecture["d0"] in "ab":
-            rejected += number >= 20
-            strategy.tell(replace(trial, state="rejected", costs={"params": 1e9}))
-        else:
-            strategy.tell(ended(trial, matches(proposal.architecture)))
-    assert rejected <= 15  # of 40; half of the space, and the better half, is out of bounds
 
 
 def test_a_value_from_a_longer_training_replaces_the_shorter_one():

@@ -9,7 +9,7 @@ import pytest
 
 from ogive.bench import read
 from ogive.space import Architecture, Decision, Graph, SearchSpace
-from ogive.strategies import BANANAS, NPENAS
+from ogive.strategies import BANANAS, NPENAS, BayesianOptimization
 from ogive.strategies._bananas import drawn
 from ogive.strategies._known import Known
 from ogive.strategies._predictor import Predictor
@@ -121,7 +121,7 @@ def test_it_needs_far_fewer_trials_than_there_are_networks(kind):
     assert np.median(found) < 35  # of 256
 
 
-@BOTH
+@pytest.mark.parametrize("kind", [BANANAS, NPENAS, BayesianOptimization])
 def test_what_is_like_the_rejected_is_avoided(kind):
     strategy = kind(CUBE)
     rejected = 0

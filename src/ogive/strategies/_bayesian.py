@@ -29,8 +29,8 @@ _PARENTS = 20
 _STALE = 15
 """Trials without a new best after which every other one is drawn at random."""
 
-_DRAWS = 100
-"""Draws after which no new architecture is expected any more."""
+_DRAWS = 20
+"""Among which a new one is looked for."""
 
 _SAMPLED = 1_000
 """The most candidates among which a sample of the process is drawn at once."""
@@ -116,8 +116,13 @@ class BayesianOptimization(Strategy):
         return since >= _STALE and since % 2 == 1
 
     def _drawn(self, batch: Batch, rng: Random) -> Architecture | None:
-        drawn = (self.space.sample(rng) for _ in range(_DRAWS))
-        return next((a for a in drawn if batch.new(self.space.canonical(a))), None)
+        """A new architecture drawn at random, within the limits as far as is known of them."""
+        drawn = [self.space.sample(rng) for _ in range(_DRAWS)]
+        new = [a for a in drawn if batch.new(self.space.canonical(a))]
+        if not new:
+            return None
+        likely = np.broadcast_to(self._search.fits(new), len(new)) > math.log(0.5)
+        return new[int(np.argmax(likely))]  # the first that is, or the first of all
 
 
 def _first(values: Floats) -> Floats:

@@ -30,7 +30,19 @@ def layers(choose, data):
 def search(digits):
     recipe = Recipe(batch_size=64, epochs=1)
     made = _Search(
-        layers, digits, "darts", 1, None, 0.0, True, 1, {}, record(layers, digits), recipe, CPU
+        layers,
+        digits,
+        "darts",
+        1,
+        None,
+        0.0,
+        True,
+        1,
+        {},
+        record(layers, digits),
+        recipe,
+        CPU,
+        "fp32",
     )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -149,9 +161,20 @@ def test_the_eigenvalues_are_kept_across_a_kill(digits, tmp_path, monkeypatch):
 def test_what_is_drawn_has_a_sharpness_too(method, digits):
     recipe = Recipe(batch_size=64, epochs=1)
     made = _Search(
-        layers, digits, method, 1, None, 0.0, True, 1, {}, record(layers, digits), recipe, CPU
+        layers,
+        digits,
+        method,
+        1,
+        None,
+        0.0,
+        True,
+        1,
+        {},
+        record(layers, digits),
+        recipe,
+        CPU,
+        "fp32",
     )
-    made._precision = "fp32"
     first, second = (made._sharpness_after(epoch) for epoch in (1, 2))
     assert first
     assert second == pytest.approx(first, rel=0.2)  # on the same mini-batch
@@ -160,7 +183,19 @@ def test_what_is_drawn_has_a_sharpness_too(method, digits):
 def test_an_alarm_is_among_the_notes(digits):
     recipe = Recipe(batch_size=128, epochs=1)
     made = _Search(
-        layers, digits, "darts", 1, None, 0.0, False, 1, {}, record(layers, digits), recipe, CPU
+        layers,
+        digits,
+        "darts",
+        1,
+        None,
+        0.0,
+        False,
+        1,
+        {},
+        record(layers, digits),
+        recipe,
+        CPU,
+        "fp32",
     )
     made._sharpness = sharpness([0.1] * 6 + [9.0] * 6)
-    assert any("weight_decay" in note for note in made.fit("fp32", False).notes)
+    assert any("weight_decay" in note for note in made.fit(False).notes)

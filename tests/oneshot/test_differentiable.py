@@ -42,9 +42,20 @@ def tiny(digits):
         )  # fmt: skip
 
     search = _Search(
-        network, digits, "darts", 2, None, 0.0, None, 1, {}, record(network, digits), Recipe(), CPU
+        network,
+        digits,
+        "darts",
+        2,
+        None,
+        0.0,
+        None,
+        1,
+        {},
+        record(network, digits),
+        Recipe(),
+        CPU,
+        "fp32",
     )
-    search._precision = "fp32"
     search._supernet.double()
     search._alphas.double()
     search._mixture = search._supernet.mix()
@@ -139,12 +150,12 @@ def test_a_collapse_is_told(digits, layers):
 def _collapsed(digits, layers):
     search = _Search(
         layers, digits, "darts", 1, None, 1.0, None, 1, {}, record(layers, digits),
-        Recipe(batch_size=64, epochs=1), CPU,
+        Recipe(batch_size=64, epochs=1), CPU, "fp32",
     )  # fmt: skip
     with torch.no_grad():
         for alpha in search._alphas.values():
             alpha.copy_(torch.tensor([0.0, 0.0, 2.0]))
-    return search.fit("fp32", False)
+    return search.fit(False)
 
 
 def test_partial_channels_learn_and_leave_the_other_weights_alone(digits, network, short):
@@ -204,10 +215,22 @@ def test_the_weights_are_warmed_up_before_the_mixtures_move(warmup, layers, digi
 
 def test_weights_and_mixtures_learn_from_two_halves(layers, digits):
     search = _Search(
-        layers, digits, "darts", 1, None, 0.0, None, 1, {}, record(layers, digits), Recipe(), CPU
+        layers,
+        digits,
+        "darts",
+        1,
+        None,
+        0.0,
+        None,
+        1,
+        {},
+        record(layers, digits),
+        Recipe(),
+        CPU,
+        "fp32",
     )
     for batches, half in zip(
-        (search._for_weights, search._for_alphas), digits.train.halves(), strict=True
+        (search._weights.batches, search._for_alphas), digits.train.halves(), strict=True
     ):
         assert np.array_equal(batches._data._split.inputs, half.inputs)
     first, second = (set(map(bytes, np.asarray(half.inputs))) for half in digits.train.halves())

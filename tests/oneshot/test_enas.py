@@ -66,7 +66,7 @@ def test_the_halves_have_no_row_in_common(digits, network, short):
     search = searching(network, digits, short)
     rows = [
         {x.numpy().tobytes() for step in range(b.steps) for x in b(step)[0]}
-        for b in (search._for_weights, search._for_rewards)
+        for b in (search._weights.batches, search._for_rewards)
     ]
     assert all(len(each) > 400 for each in rows)
     assert len(rows[0] & rows[1]) < 0.01 * len(rows[0])

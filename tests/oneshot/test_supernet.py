@@ -105,17 +105,17 @@ def test_the_largest_teaches_the_others(
     method, taught, network, digits, space, short, monkeypatch
 ):
     one, teachers, given = training(network, digits, space, method, short), [], []
-    outputs, loss = one._outputs, one._loss
+    outputs, loss = one._weights.outputs, one._loss
 
-    def noted(architecture, inputs):
-        given.append(outputs(architecture, inputs))
+    def noted(route, inputs):
+        given.append(outputs(route, inputs))
         return given[-1]
 
     def told(of, targets, teacher):
         teachers.append(teacher)
         return loss(of, targets, teacher)
 
-    monkeypatch.setattr(one, "_outputs", noted)
+    monkeypatch.setattr(one._weights, "outputs", noted)
     monkeypatch.setattr(one, "_loss", told)
     one._step(0)
     assert teachers[0] is None
@@ -136,16 +136,18 @@ def test_a_step_goes_down_the_mean_gradient_of_its_paths(clip, network, digits, 
         clip=clip,
     )
     one, other = (training(network, digits, space, "fairnas", recipe) for _ in range(2))
-    before = {name: p.detach().clone() for name, p in one._supernet.named_parameters()}
+    before = {name: p.detach().clone() for name, p in one._weights.supernet.named_parameters()}
     one._step(0)
-    inputs, targets = other._batches(0)
+    inputs, targets = other._weights.batches(0)
     paths = PATHS["fairnas"](space, Random("0 0"), 0.0)
     for architecture in paths:
-        loss = digits.loss(other._outputs(architecture, inputs), targets)
+        loss = digits.loss(
+            other._weights.outputs(other._weights.supernet.route(architecture), inputs), targets
+        )
         (loss / len(paths)).backward()
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(other._supernet.parameters(), clip)
-    for name, parameter in other._supernet.named_parameters():
+        torch.nn.utils.clip_grad_norm_(other._weights.supernet.parameters(), clip)
+    for name, parameter in other._weights.supernet.named_parameters():
         gradient = torch.zeros(()) if parameter.grad is None else parameter.grad
-        after = dict(one._supernet.named_parameters())[name]
+        after = dict(one._weights.supernet.named_parameters())[name]
         torch.testing.assert_close(after, before[name] - 0.1 * gradient)

@@ -15,21 +15,11 @@ from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.errors import SettingError, SpaceError, did_you_mean
-from ogive.estimators import (
-    Batches,
-    Data,
-    Precision,
-    Recipe,
-    Run,
-    Schedule,
-    autocast,
-    device_of,
-    optimizer_of,
-)
+from ogive.estimators import Batches, Data, Precision, Recipe, Run, autocast
 from ogive.nn import Mixture, NetworkFunction, Supernet
 from ogive.oneshot._collapse import Sharpness, twice_differentiable
 from ogive.oneshot._course import Course, Stateful
-from ogive.oneshot._descent import cuda_devices, descend, require_finite
+from ogive.oneshot._weights import SharedWeights, cuda_devices
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -267,8 +257,9 @@ def search_by_gradient(
             space,
             recipe,
             run,
+            precision,
         )
-        return search.fit(precision, progress)
+        return search.fit(progress)
 
 
 class _Search:
@@ -286,12 +277,23 @@ class _Search:
         space: SearchSpace,
         recipe: Recipe,
         run: Run,
+        precision: Precision,
     ) -> None:
-        self._task, self._recipe, self._run, self._space = task, recipe, run, space
-        self._device = device_of(run.device)
+        self._space, self._precision = space, precision
         self._order, self._warmup = order, warmup
         self._fixed, self._relaxation = dict(fixed), RELAXATIONS[method]()
-        self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
+        learned, validating = task.train.halves()
+        self._weights = weights = SharedWeights(
+            network,
+            task,
+            space,
+            recipe,
+            run,
+            split=learned,
+            epochs=recipe.epochs * run.fidelity,
+            precision=precision,
+        )
+        self._supernet = weights.supernet
         self._mixture: Mixture = self._supernet.mix(fixed, parts=parts)
         if not self._mixture.decisions:
             raise SpaceError(
@@ -308,17 +310,14 @@ class _Search:
         self._alphas = nn.ParameterDict(
             {
                 path.replace(".", "/"): nn.Parameter(
-                    self._relaxation.start * torch.randn(len(options), device=self._device)
+                    self._relaxation.start * torch.randn(len(options), device=weights.device)
                 )
                 for path, options in self._mixture.decisions.items()
             }
         )
-        weights, mixtures = task.train.halves()
-        self._for_weights = Batches(Data(weights, task, self._device), task, recipe, seed=run.seed)
         self._for_alphas = Batches(
-            Data(mixtures, task, self._device), task, recipe, seed=run.seed + 1
+            Data(validating, task, weights.device), task, recipe, seed=run.seed + 1
         )
-        self._optimizer = optimizer_of(self._supernet, recipe, self._device)
         self._adam = torch.optim.Adam(
             self._alphas.values(),
             lr=alpha_lr or self._relaxation.lr,
@@ -326,34 +325,29 @@ class _Search:
             weight_decay=_ALPHA_DECAY,
         )
         size = sum(alpha.numel() for alpha in self._alphas.values())
-        self._sharpness = Sharpness(size, self._device)
-        self._alarm = self._for_weights.steps >= _AFFORDABLE if alarm is None else alarm
-        steps = max(1, round(recipe.epochs * run.fidelity * self._for_weights.steps))
-        full = max(1, round(recipe.epochs * self._for_weights.steps))
-        self._schedule = Schedule(recipe, total=steps, full=full)
+        self._sharpness = Sharpness(size, weights.device)
+        self._alarm = weights.batches.steps >= _AFFORDABLE if alarm is None else alarm
         identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup,
-                    "parts": parts, "fixed": dict(fixed), "space": space.key, "task": task.key, "seed": run.seed,
-                    "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
+                    "parts": parts, "fixed": dict(fixed), **weights.identity}  # fmt: skip
         state: dict[str, Stateful] = {
-            "supernet": self._supernet,
+            **weights.state,
             "alphas": self._alphas,
-            "optimizer": self._optimizer,
             "adam": self._adam,
             "sharpness": self._sharpness,
         }
-        self._course = Course(run, identity, state, steps, self._for_weights.steps)
+        total, epoch = weights.schedule.total, weights.batches.steps
+        self._course = Course(run, identity, state, total, epoch)
 
-    def fit(self, precision: Precision, progress: bool) -> Found:
-        self._precision = precision
+    def fit(self, progress: bool) -> Found:
+        weights = self._weights
         for step in self._course.steps("searching by gradient" if progress else None):
-            done = self._schedule.progress(step)
-            rate = self._recipe.lr * self._schedule.factor(step)
-            learned = self._for_weights(step)
+            done = weights.schedule.progress(step)
+            learned = weights.batches(step)
             noted = {}
             if done >= self._warmup:
-                noted["alpha_loss"] = self._step_alphas(step, learned, done, rate)
-            noted["loss"] = self._step_weights(learned, done, rate)
-            epoch, place = divmod(step + 1, self._for_weights.steps)
+                noted["alpha_loss"] = self._step_alphas(step, learned, done)
+            noted["loss"] = self._step_weights(step, learned, done)
+            epoch, place = divmod(step + 1, weights.batches.steps)
             if self._alarm and done >= self._warmup and place == 0:
                 noted["eigenvalue"] = self._sharpness_after(epoch)
             self._course.note(**noted)
@@ -367,24 +361,21 @@ class _Search:
 
     # Algorithm 1
 
-    def _step_weights(self, batch: tuple[Tensor, Tensor], done: float, rate: float) -> float:
+    def _step_weights(self, step: int, batch: tuple[Tensor, Tensor], done: float) -> float:
         loss = self._loss(batch, done)
-        require_finite(loss.item(), self._recipe, "a search by gradient")
-        self._optimizer.zero_grad(set_to_none=True)
+        self._weights.clear()
         loss.backward()  # type: ignore[no-untyped-call]
-        descend(self._supernet, self._optimizer, self._recipe, rate)
+        self._weights.descend(step, loss.item())
         return loss.item()
 
-    def _step_alphas(
-        self, step: int, learned: tuple[Tensor, Tensor], done: float, rate: float
-    ) -> float:
+    def _step_alphas(self, step: int, learned: tuple[Tensor, Tensor], done: float) -> float:
         batch = self._for_alphas(step)
         alphas = list(self._alphas.values())
         if self._order == 1:
             loss = self._loss(batch, done) + self._relaxation.penalty(alphas)
             found: Sequence[Tensor | None] = torch.autograd.grad(loss, alphas, allow_unused=True)
         else:
-            loss, found = self._unrolled(batch, learned, done, rate)
+            loss, found = self._unrolled(batch, learned, done, self._weights.rate(step))
         for alpha, gradient in zip(alphas, found, strict=True):
             alpha.grad = gradient
         self._adam.step()
@@ -433,7 +424,7 @@ class _Search:
             weight.copy_(before if along is None else before + size * along)
 
     def _loss(self, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
-        with autocast(self._device, self._precision):
+        with autocast(self._weights.device, self._precision):
             return self._mixed_loss(batch, lambda alpha: self._relaxation.weights(alpha, done))
 
     def _mixed_loss(
@@ -444,7 +435,7 @@ class _Search:
             self._mixture.weights[path] = weights(self._alphas[path.replace(".", "/")])
         self._mixture.network.train()
         outputs = self._mixture(inputs)
-        return self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
+        return self._weights.loss(outputs.float(), targets)
 
     def _sharpness_after(self, epoch: int) -> float:
         """The alarm's eigenvalue, always on the same mini-batch, so that only the search moves it.

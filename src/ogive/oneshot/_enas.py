@@ -14,21 +14,11 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ogive import nn as readings
 from ogive.errors import SettingError
-from ogive.estimators import (
-    Batches,
-    Data,
-    Precision,
-    Recipe,
-    Run,
-    Schedule,
-    autocast,
-    device_of,
-    optimizer_of,
-)
+from ogive.estimators import Batches, Data, Precision, Recipe, Run, autocast
 from ogive.nn import NetworkFunction, Supernet
 from ogive.oneshot._course import Course, Stateful
-from ogive.oneshot._descent import cuda_devices, descend, require_finite
 from ogive.oneshot._inherited import Inherited
+from ogive.oneshot._weights import SharedWeights, cuda_devices
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies import Policy, PolicyGradient, make_policy
 from ogive.task import METRICS, Metric, Task
@@ -150,31 +140,25 @@ class _Search:
         run: Run,
         precision: Precision,
     ) -> None:
-        self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
+        self._task, self._run, self._precision = task, run, precision
         self._gradient, self._policy = gradient, gradient.policy
         self._space = space = self._policy.space
-        self._device = device_of(run.device)
         self._metric = METRICS[_REWARDS.get(task.metric, task.metric)]
-        self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
-        weights, rewards = task.train.halves()
-        self._for_weights = Batches(Data(weights, task, self._device), task, recipe, seed=run.seed)
-        self._for_rewards = Batches(
-            Data(rewards, task, self._device), task, _plain(recipe), seed=run.seed + 1
-        )
-        self._optimizer = optimizer_of(self._supernet, recipe, self._device)
-        self._weight_steps = steps = self._for_weights.steps
-        self._controller_steps = controller_steps or steps
+        learned, rewarding = task.train.halves()
         epochs = max(1, round(recipe.epochs * run.fidelity))
-        self._schedule = Schedule(recipe, total=epochs * steps, full=recipe.epochs * steps)
-        identity = {"method": "enas", **settings, "space": space.key, "task": task.key,
-                    "seed": run.seed, "recipe": recipe.to_json(), "epochs": epochs,
+        self._weights = weights = SharedWeights(
+            network, task, space, recipe, run, split=learned, epochs=epochs, precision=precision
+        )
+        self._supernet = weights.supernet
+        self._for_rewards = Batches(
+            Data(rewarding, task, weights.device), task, _plain(recipe), seed=run.seed + 1
+        )
+        self._weight_steps = weights.batches.steps
+        self._controller_steps = controller_steps or self._weight_steps
+        self._epoch = self._weight_steps + self._controller_steps
+        identity = {"method": "enas", **settings, **weights.identity,
                     "controller_steps": self._controller_steps}  # fmt: skip
-        state: dict[str, Stateful] = {
-            "supernet": self._supernet,
-            "optimizer": self._optimizer,
-            "controller": gradient,
-        }
-        self._epoch = steps + self._controller_steps
+        state: dict[str, Stateful] = {**weights.state, "controller": gradient}
         self._course = Course(run, identity, state, epochs * self._epoch, self._epoch)
 
     def fit(self, progress: bool) -> None:
@@ -190,19 +174,14 @@ class _Search:
     # The two phases of section 2.2
 
     def _step_weights(self, step: int) -> float:
-        inputs, targets = self._for_weights(step)
-        architecture = self._drawn(Random(f"{self._run.seed} weights {step}"))
-        route = self._supernet.route(architecture)
-        route.network.train()
-        with autocast(self._device, self._precision):
-            outputs = route(inputs)
+        weights = self._weights
+        inputs, targets = weights.batches(step)
+        route = self._supernet.route(self._drawn(Random(f"{self._run.seed} weights {step}")))
         # Eq. 1 with M = 1: one architecture's gradient stands for the expectation.
-        loss = self._task.loss(outputs.float(), targets, smoothing=self._recipe.label_smoothing)
-        require_finite(loss.item(), self._recipe, "a search by a controller")
-        self._optimizer.zero_grad(set_to_none=True)
+        loss = weights.loss(weights.outputs(route, inputs), targets)
+        weights.clear()
         loss.backward()  # type: ignore[no-untyped-call]
-        rate = self._recipe.lr * self._schedule.factor(step)
-        descend(self._supernet, self._optimizer, self._recipe, rate)
+        weights.descend(step, loss.item())
         return loss.item()
 
     def _step_controller(self, step: int) -> None:
@@ -223,9 +202,9 @@ class _Search:
         # are of all architectures together.
         for module in route.network.modules():
             module.training = isinstance(module, _NormBase)
-        with autocast(self._device, self._precision):
+        with autocast(self._weights.device, self._precision):
             outputs = route(inputs)
-        finished = self._task.finisher().to(self._device)(outputs.float()).cpu().numpy()
+        finished = self._task.finisher().to(self._weights.device)(outputs.float()).cpu().numpy()
         value = self._metric.function(finished, targets.cpu().numpy())
         return _worth(value, self._metric)
 

@@ -9,22 +9,12 @@ from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.errors import SettingError, did_you_mean
-from ogive.estimators import (
-    Batches,
-    Data,
-    Precision,
-    Recipe,
-    Run,
-    Schedule,
-    autocast,
-    device_of,
-    optimizer_of,
-)
+from ogive.estimators import Precision, Recipe, Run
 from ogive.nn import NetworkFunction, Supernet
-from ogive.oneshot._course import Course, Stateful
-from ogive.oneshot._descent import cuda_devices, descend, require_finite
+from ogive.oneshot._course import Course
 from ogive.oneshot._paths import DISTILLED, PATHS
-from ogive.space import Architecture, SearchSpace
+from ogive.oneshot._weights import SharedWeights, cuda_devices
+from ogive.space import SearchSpace
 from ogive.task import Task
 
 __all__ = ["train_supernet"]
@@ -84,55 +74,47 @@ class _Training:
         run: Run,
         precision: Precision,
     ) -> None:
-        self._device = device_of(run.device)
-        self._task, self._recipe, self._run, self._precision = task, recipe, run, precision
-        self._space, self._paths = space, PATHS[method]
-        self._distilled = method in DISTILLED
-        self._supernet = Supernet(network, task, space, seed=run.seed).to(self._device)
-        self._batches = Batches(Data(task.train, task, self._device), task, recipe, seed=run.seed)
-        self._optimizer = optimizer_of(self._supernet, recipe, self._device)
-        steps = max(1, round(recipe.epochs * run.fidelity * self._batches.steps))
-        full = max(1, round(recipe.epochs * self._batches.steps))
-        self._schedule = Schedule(recipe, total=steps, full=full)
-        identity = {"method": method, "space": space.key, "task": task.key, "seed": run.seed,
-                    "recipe": recipe.to_json(), "steps": steps}  # fmt: skip
-        state: dict[str, Stateful]
-        state = {"supernet": self._supernet, "optimizer": self._optimizer}
-        self._course = Course(run, identity, state, steps, self._batches.steps)
+        self._task, self._run, self._space = task, run, space
+        self._paths, self._distilled = PATHS[method], method in DISTILLED
+        self._weights = weights = SharedWeights(
+            network,
+            task,
+            space,
+            recipe,
+            run,
+            split=task.train,
+            epochs=recipe.epochs * run.fidelity,
+            precision=precision,
+        )
+        identity = {"method": method, **weights.identity}
+        total, epoch = weights.schedule.total, weights.batches.steps
+        self._course = Course(run, identity, weights.state, total, epoch)
 
     def fit(self, progress: bool) -> Supernet:
         for step in self._course.steps("training a supernet" if progress else None):
             self._course.note(loss=self._step(step))
-        return self._supernet
+        return self._weights.supernet
 
     def _step(self, step: int) -> float:
-        rng = Random(f"{self._run.seed} {step}")
-        inputs, targets = self._batches(step)
-        paths = self._paths(self._space, rng, self._schedule.progress(step))
-        self._optimizer.zero_grad(set_to_none=True)
+        weights, rng = self._weights, Random(f"{self._run.seed} {step}")
+        inputs, targets = weights.batches(step)
+        paths = self._paths(self._space, rng, weights.schedule.progress(step))
+        weights.clear()
         teacher: Tensor | None = None
         total = 0.0
         for architecture in paths:
-            outputs = self._outputs(architecture, inputs)
+            outputs = weights.outputs(weights.supernet.route(architecture), inputs)
             loss = self._loss(outputs, targets, teacher)
             (loss / len(paths)).backward()  # type: ignore[no-untyped-call]
             total += loss.item() / len(paths)
             if self._distilled and teacher is None:
                 teacher = outputs.detach()
-        require_finite(total, self._recipe, f"step {step} of a supernet")
-        rate = self._recipe.lr * self._schedule.factor(step)
-        descend(self._supernet, self._optimizer, self._recipe, rate)
+        weights.descend(step, total)
         return total
-
-    def _outputs(self, architecture: Architecture, inputs: Tensor) -> Tensor:
-        route = self._supernet.route(architecture)
-        route.network.train()
-        with autocast(self._device, self._precision):
-            return route(inputs).float()
 
     def _loss(self, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
         if teacher is None:
-            return self._task.loss(outputs, targets, smoothing=self._recipe.label_smoothing)
+            return self._weights.loss(outputs, targets)
         if self._task.problem == "regression":
             return nn.functional.mse_loss(outputs, teacher)
         # In-place distillation: only the teacher's answer counts (Yu & Huang 2019, section 3.3).

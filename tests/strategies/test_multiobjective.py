@@ -11,6 +11,7 @@ from ogive.strategies import MultiObjective, RandomSearch
 from ogive.strategies._gp import GaussianProcess, Product
 from ogive.strategies._multiobjective import _hypervolume_improvement, _weighted
 from ogive.testing import running
+from ogive.trial import Proposal
 
 SPACE = SearchSpace([Decision(f"d{i}", "integer", low=0, high=9) for i in range(3)])
 
@@ -110,3 +111,25 @@ def test_one_objective_and_three_are_searched_too():
 def test_it_starts_with_what_side_information_ranks_highest():
     helped = MultiObjective(SPACE, initial=3, features=lambda a: (-float(a["d0"]),))
     assert max(trial.architecture["d0"] for trial in searched(helped, 3)) <= 1
+
+
+def test_while_the_front_does_not_grow_it_looks_beside_it_every_other_time():
+    letters = tuple("abcdef")
+    space = SearchSpace([Decision(f"d{i}", "categorical", options=letters) for i in range(5)])
+    rng = Random(1)
+    drawn = [space.sample(rng) for _ in range(20)]
+    noise = [(rng.random(), rng.random()) for _ in drawn]
+    strategy = MultiObjective(space)
+    for number, (architecture, pair) in enumerate(zip(drawn, noise, strict=True)):
+        trial = replace(running(number, Proposal(architecture)), state="complete", values=pair)
+        strategy.tell(trial)
+    grown = moocore.is_nondominated(np.array(noise), maximise=True)
+    assert not grown[-3:].any()
+    front = [architecture for architecture, kept in zip(drawn, grown, strict=True) if kept]
+
+    def beside(architecture):
+        return any(sum(architecture[d] != member[d] for d in member) == 1 for member in front)
+
+    found = [beside(proposal.architecture) for proposal in strategy.ask(6, Random(0))]
+    # A model that is told noise prefers what is unlike all it knows.
+    assert found in ([True, False] * 3, [False, True] * 3)

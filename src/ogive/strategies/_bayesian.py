@@ -119,10 +119,7 @@ class BayesianOptimization(Strategy):
         """A new architecture drawn at random, within the limits as far as is known of them."""
         drawn = [self.space.sample(rng) for _ in range(_DRAWS)]
         new = [a for a in drawn if batch.new(self.space.canonical(a))]
-        if not new:
-            return None
-        likely = np.broadcast_to(self._search.fits(new), len(new)) > math.log(0.5)
-        return new[int(np.argmax(likely))]  # the first that is, or the first of all
+        return next(iter(self._search.likely(new)), None)
 
 
 def _first(values: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -82,10 +83,18 @@ class ModelBased:
             belief.take_in(architecture)
         return belief
 
-    def fits(self, architectures: Sequence[Architecture]) -> Floats | float:
+    def fits(self, architectures: Sequence[Architecture]) -> Floats:
         """The logarithm of the probability that the limits hold for each."""
         limits = self.surrogate.limits
-        return 0.0 if limits is None else within(limits, self.surrogate.points(architectures))
+        if limits is None or not architectures:
+            return np.zeros(len(architectures))
+        return within(limits, self.surrogate.points(architectures))
+
+    def likely(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        """Returns those that are likely within the limits, in order; all of them if none is."""
+        fits = self.fits(architectures) > math.log(0.5)
+        chosen = [a for a, fitting in zip(architectures, fits, strict=True) if fitting]
+        return chosen or list(architectures)
 
     def _offer_start(self, batch: Batch, rng: Random) -> bool:
         if self._side is None:

@@ -30,11 +30,16 @@ _RHO = 0.05
 _BEYOND = 0.1
 """How far behind the worst of the front the reference point lies, in extents of the front."""
 
+_STALE = 3
+"""Trials without a new member of the front after which every other one is a neighbour of it."""
+
 
 class MultiObjective(Strategy):
     """Models each objective, and tries what promises to push the front out the furthest.
 
-    Processes, limits, fidelities and candidates are those of :class:`BayesianOptimization`.
+    Processes, limits, fidelities and candidates are those of :class:`BayesianOptimization`. While
+    nothing new joins the front, every other architecture is a neighbour of one of its members: late
+    in a search what is left of the front lies there more often than where a model sees it.
 
     Args:
         space: What to search.
@@ -77,6 +82,9 @@ class MultiObjective(Strategy):
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         def promising(batch: Batch) -> Architecture | None:
             forms, values = self._search.known.values()
+            members = _front(forms, values)
+            if self._stale(forms, members, batch) and (near := self._near(members, batch, rng)):
+                return rng.choice(near)
             objectives = values.shape[1]
             exact = objectives == 2 if self.acquisition is None else self.acquisition == "ehvi"
             processes = self._processes(objectives, rng, exact=exact)
@@ -85,9 +93,26 @@ class MultiObjective(Strategy):
                 return None
             belief = self._search.belief(known, batch)
             score = _hypervolume_improvement(belief) if exact else improvement(belief)
-            return self._search.screen.best(score, batch, _front(forms, values), rng)
+            return self._search.screen.best(score, batch, members, rng)
 
         return self._search.ask(n, rng, promising)
+
+    def _stale(
+        self, forms: Sequence[Architecture], members: Sequence[Architecture], batch: Batch
+    ) -> bool:
+        """Whether the front has not grown for long, and this is a turn to look beside it."""
+        if not members:
+            return False
+        pending = len(self._search.known.running) + len(batch)
+        since = len(forms) - 1 - forms.index(members[-1]) + pending
+        return since >= _STALE and since % 2 == 1
+
+    def _near(
+        self, members: Sequence[Architecture], batch: Batch, rng: Random
+    ) -> list[Architecture]:
+        """What is new among the neighbours of members, within the limits if any of it likely is."""
+        around = [a for member in members for a in self.space.neighbours(member, rng)]
+        return self._search.likely([a for a in around if batch.new(self.space.canonical(a))])
 
     def _processes(self, objectives: int, rng: Random, *, exact: bool) -> list[Posterior | None]:
         values = self._search.surrogate.values

@@ -1,0 +1,92 @@
+"""Strategies on a space of more than 10^20 architectures, with conditions and reals.
+
+Run ``python benchmarks/synthetic.py --strategy bo --strategy local --seeds 50``, and with
+``--workers 8`` to see what it costs that eight trials run at once: those that run are not known
+when the next is proposed. The optimum is known (1), so the figures are regrets. What was found
+stands in ``results/synthetic.json``; seeds that are there are not run again.
+"""
+
+import json
+import math
+import time
+from argparse import ArgumentParser
+from collections import deque
+from random import Random
+
+import numpy as np
+from _results import RESULTS, machine
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ogive.strategies import by_name
+from ogive.testing import ended, running, synthetic
+from ogive.trial import Trial
+
+PATH = RESULTS / "synthetic.json"
+PROBLEM = synthetic(20)
+AT = (25, 50, 100, 200, 300)
+
+
+def run(name, seed, workers):
+    """The regret after each of so many ended trials, and milliseconds a proposal."""
+    strategy = by_name(name, PROBLEM.space)
+    out: deque[Trial] = deque()
+    best, regrets, begun, thinking = -math.inf, [], 0, 0.0
+    while len(regrets) < AT[-1]:
+        clock = time.perf_counter()
+        proposals = strategy.ask(workers - len(out), Random(f"{seed}:{begun}"))
+        for proposal in proposals:
+            out.append(running(begun, proposal))
+            strategy.tell(out[-1])
+            begun += 1
+        thinking += time.perf_counter() - clock
+        trial = out.popleft()  # the one that has run for longest
+        value = PROBLEM.value(trial.architecture, 1.0)
+        strategy.tell(ended(trial, value))
+        best = max(best, value)
+        regrets.append(PROBLEM.optimum - best)
+    return [round(regrets[at - 1], 5) for at in AT], round(1e3 * thinking / begun, 3)
+
+
+def measure(name, seeds, workers):
+    for seed in track(seeds, f"{name}, {workers} at once", console=Console(stderr=True)):
+        rows = read()
+        known = rows.setdefault(f"{name} x{workers}", {"regret": {}, "ms": {}})
+        if str(seed) not in known["regret"]:
+            known["regret"][str(seed)], known["ms"][str(seed)] = run(name, seed, workers)
+            known["machine"] = machine()
+            PATH.write_text(json.dumps(rows))
+
+
+def read():
+    return json.loads(PATH.read_text()) if PATH.exists() else {}
+
+
+def printed():
+    table = Table("strategy", "seeds", *map(str, AT), "ms", title="regret after so many trials")
+    for name, row in read().items():
+        regrets = np.array(list(row["regret"].values()))
+        errors = regrets.std(axis=0, ddof=1) / math.sqrt(len(regrets))
+        cells = [f"{m:.3f} ± {e:.3f}" for m, e in zip(regrets.mean(axis=0), errors, strict=True)]
+        table.add_row(
+            name, str(len(regrets)), *cells, f"{np.median(list(row['ms'].values())):.2f}"
+        )
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table)
+
+
+def main():
+    parser = ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--strategy", action="append", default=[])
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    for name in given.strategy:
+        measure(name, range(given.seeds), given.workers)
+    printed()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +18,19 @@ from ogive.estimators import Precision, measure_speed
 from ogive.nn import check
 from ogive.space import Architecture
 
-__all__ = ["cores", "preflight"]
+__all__ = ["Speed", "cores", "fastest", "preflight"]
 
 _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
 
 
+_GAIN = 1.2
+"""How much faster several threads must be than one: where others use the machine, too, each waits
+for the slowest, and a small network then trains ten times as long."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Speed:
+class Speed:
     """How fast trials train in one arrangement.
 
     Attributes:
@@ -135,14 +141,15 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
 
 def _fastest(
     setup: Setup, architecture: Architecture, executor: Executor, workers: int | None
-) -> _Speed:
-    """Measures one thread a core side by side, and one trial on all cores; the faster is taken.
+) -> Speed:
+    """Measures trials of one thread side by side, and one or as many as asked on all cores.
 
     Which one that is hangs on the processor: small networks gain little from a second thread, and
     bf16 is quick only where there are instructions for it.
     """
     bench, count = setup.bench, cores()
-    arrangements = [(workers, max(1, count // workers))] if workers else [(count, 1), (1, count)]
+    few = workers or 1
+    arrangements = [(workers or count, 1), (few, max(1, count // few))]
     speeds = []
     for side_by_side, threads in dict.fromkeys(arrangements):
         futures = [
@@ -151,7 +158,12 @@ def _fastest(
         ]
         measured = [future.result() for future in futures]
         speeds += [
-            _Speed(side_by_side, threads, precision, max(found[precision] for found in measured))
+            Speed(side_by_side, threads, precision, max(found[precision] for found in measured))
             for precision in measured[0]
         ]
-    return max(speeds, key=lambda speed: speed.rate)
+    return fastest(speeds)
+
+
+def fastest(speeds: Iterable[Speed]) -> Speed:
+    """Returns the arrangement with the most steps a second; several threads must earn it."""
+    return max(speeds, key=lambda speed: speed.rate / (_GAIN if speed.threads > 1 else 1))

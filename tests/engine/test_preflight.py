@@ -1,0 +1,22 @@
+import pytest
+
+from ogive.engine._preflight import Speed, fastest
+
+
+@pytest.mark.parametrize(
+    ("alone", "taken"),
+    [(0.10, 1), (0.09, 1), (0.06, 2)],
+    ids=["as fast", "hardly faster", "faster"],
+)
+def test_several_threads_are_taken_where_they_earn_it(alone, taken):
+    one = Speed(workers=1, threads=1, precision="fp32", seconds=0.10)
+    two = Speed(workers=1, threads=2, precision="fp32", seconds=alone)
+    assert fastest([one, two]).threads == fastest([two, one]).threads == taken
+
+
+def test_the_precision_with_the_most_steps_a_second_is_taken():
+    wide = Speed(workers=2, threads=1, precision="fp32", seconds=0.10)
+    quick = Speed(workers=2, threads=1, precision="bf16", seconds=0.08)
+    assert fastest([wide, quick]) is quick
+    many = Speed(workers=4, threads=1, precision="fp32", seconds=0.15)
+    assert fastest([wide, quick, many]) is many

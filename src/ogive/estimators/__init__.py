@@ -3,7 +3,14 @@
 from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
-from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._curves import (
+    Curve,
+    FinalValue,
+    Judgement,
+    Stopping,
+    chance_to_beat,
+    final_value,
+)
 from ogive.estimators._ladder import (
     Agreement,
     Climbed,
@@ -44,6 +51,7 @@ __all__ = [
     "Estimator",
     "FinalValue",
     "FitOn",
+    "Judgement",
     "Ladder",
     "Loss",
     "Outcome",
@@ -58,6 +66,7 @@ __all__ = [
     "Schedule",
     "Screened",
     "Step",
+    "Stopping",
     "Training",
     "ZeroCost",
     "aggregate_ranks",

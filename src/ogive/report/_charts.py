@@ -19,12 +19,13 @@ _MOST_POINTS = 1000  # a chart, so that the report of 10,000 trials stays under 
 _MOST_CURVES = 12
 
 _RUNGS = ("#8fb8de", "#5b93d6", "#3a6fc4", "#6a5acd")
-_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = (
+_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT, _STOPPED = (
     "#e8871e",
     "#2aa35a",
     "#a259d9",
     "#d64545",
     "#d64545",
+    "#8b95aa",
 )
 
 
@@ -37,7 +38,7 @@ def over_time(search: Search) -> str:
     goal = search.goal
     end = max(row.ended or 0.0 for row in rows)
     unit, seconds = _time_unit(end)
-    best = _best_so_far(search, scored)
+    best = _best_so_far(search, [row for row in scored if not row.stopped])
     figure = go.Figure()
     shown = thin(scored, _MOST_POINTS, keep=_marked(search, best))
     for name, group, marker in _groups(search, shown):
@@ -126,7 +127,7 @@ def curves(search: Search) -> str:
 
 def _against(search: Search, name: str, place: str) -> str:
     last: dict[Any, Row] = {}
-    for row in search.scored:
+    for row in (row for row in search.scored if not row.stopped):
         known = last.get(row.key)
         if row.value(name) is not None and (known is None or row.fidelity >= known.fidelity):
             last[row.key] = row
@@ -170,11 +171,13 @@ def _against(search: Search, name: str, place: str) -> str:
 def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], dict[str, Any]]]:
     """The rows by what they were run for, the strategy's own by how long they were trained."""
     winner = search.winner
-    own = [row for row in rows if row.role == "search"]
+    stopped = [row for row in rows if row.stopped]
+    own = [row for row in rows if row.role == "search" and not row.stopped]
     rungs = sorted({round(row.fidelity, 3) for row in own})
     if len(rungs) > len(_RUNGS):
         rungs = [0.25, 0.5, 0.999, 1.0]
-    groups = []
+    hollow = {"color": _STOPPED, "size": 6, "symbol": "circle-open"}
+    groups = [("stopped: expected", stopped, hollow)]
     below = 0.0
     colours = _RUNGS[-len(rungs) :] if len(rungs) > 1 else (_RUNGS[1],)
     for rung, colour in zip(rungs, colours, strict=False):
@@ -243,6 +246,8 @@ def _hover(search: Search, row: Row) -> str:
     lines = [f"<b>trial {row.number}</b> · {row.role} · {100 * row.fidelity:.0f} % of the epochs"]
     if row.state == "complete":
         lines.append(f"{plain(label(goal))} {score(goal, row.value(goal))}")
+    if row.stopped:
+        lines[-1] += f", as expected when stopped after epoch {row.metrics['stopped_at']:g}"
     lines += [f"{plain(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
     if row.error:
         lines.append(plain(shorten(row.error, 60)))

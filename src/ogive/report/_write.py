@@ -37,7 +37,7 @@ def write(summary: JSON, path: str | Path) -> None:
 
 def _view(search: Search) -> dict[str, Any]:
     goal = search.goal.name
-    graph = search.part("graph")
+    graph, stopped = search.part("graph"), search.part("stopped")
     return {
         "status": search.summary.get("status") or "unknown",
         "title": _title(search),
@@ -49,6 +49,7 @@ def _view(search: Search) -> dict[str, Any]:
         "decisions": _decisions(search.part("best").get("architecture")),
         "over_time": _charts.over_time(search),
         "thinned": _charts.thinned(search),
+        "stopped": text.stopped(stopped) if stopped.get("trials") else "",
         "goal": _capital(text.label(goal)),
         "limited": bool(search.part("limits")),
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),

@@ -20,7 +20,6 @@ from ogive.estimators._ladder import (
     plan_rungs,
     within,
 )
-from ogive.estimators._predictor import PerformancePredictor, Ranking
 from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks, proxies
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
@@ -38,6 +37,7 @@ from ogive.estimators._train import (
     train,
     write_whole,
 )
+from ogive.strategies import PerformancePredictor, Ranking
 
 __all__ = [
     "PROXIES",

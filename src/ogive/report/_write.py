@@ -13,6 +13,7 @@ from ogive import text
 from ogive.report import _charts
 from ogive.report._draw import draw
 from ogive.report._page import write_page
+from ogive.report._predicted import predicted
 from ogive.report._records import JSON, Row, Search, read
 from ogive.report._worth import ENOUGH, option_label, worth
 
@@ -55,6 +56,7 @@ def _view(search: Search) -> dict[str, Any]:
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
         "curves": _charts.curves(search),
         "worth": worth(search),
+        "predicted": predicted(search),
         "enough": ENOUGH,
         "gap": partial(text.gap, goal),
         "failures": _failures(search.rows),

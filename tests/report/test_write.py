@@ -96,6 +96,7 @@ def test_names_are_words_and_never_markup(make, page):
     summary["task"]["name"] = summary["task"]["notes"][0] = evil
     summary["maximize"] = [evil]
     summary["limits"] = {evil: 1}
+    summary["by_gradient"] = {"notes": [evil], "history": [{"epoch": 1, "skips": 0.5}]}
     summary["bundle"]["path"] = summary["run"] = evil
     for trial in summary["trials"]:
         trial["metrics"] = {evil: trial["metrics"]["accuracy"]} if trial["metrics"] else {}

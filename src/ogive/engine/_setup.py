@@ -22,7 +22,7 @@ from ogive import task as tasks
 from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives, exceeded
-from ogive.engine._prior import Prior, starts
+from ogive.engine._prior import Prior, starts, told
 from ogive.errors import JournalMismatch, SettingError, did_you_mean
 from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
 from ogive.hardware import CHEAP, COSTS, costs
@@ -60,6 +60,7 @@ class Setup:
         seed: Of every draw.
         folder: The run folder.
         stop_below: The probability to end better than the best below which a trial is stopped.
+        by_gradient: What is to be known of the search by gradient that it starts from, if any.
     """
 
     network: NetworkFunction | None
@@ -74,6 +75,7 @@ class Setup:
     seed: int
     folder: Path
     stop_below: float | None = None
+    by_gradient: Mapping[str, Any] | None = None
 
     @property
     def trains(self) -> bool:
@@ -180,6 +182,7 @@ def opening(setup: Setup) -> dict[str, Any]:
         "identity": setup.identity(),
         "ogive": _version(),
         "task": setup.task.describe() if setup.task else None,
+        "by_gradient": setup.by_gradient,
         "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
         "environment": {
             "python": platform.python_version(),
@@ -271,6 +274,7 @@ def set_up(
         budget=budget,
         seed=seed,
         folder=folder,
+        by_gradient=told(start_from),
         stop_below=_checked_probability(stop_below, objectives, estimator),
     )
 

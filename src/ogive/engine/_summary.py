@@ -86,6 +86,7 @@ def summary_of(
         "space": {**opened["space"], "decisions": identity["space"]["decisions"]},
         "strategy": identity["strategy"],
         "recipe": identity["recipe"],
+        "by_gradient": opened.get("by_gradient"),
         "stopped": _stopped(state),
         "seed": identity["seed"],
         "limits": identity["limits"],

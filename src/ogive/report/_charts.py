@@ -13,7 +13,7 @@ from ogive.report._figure import LINES, html, plain
 from ogive.report._records import Row, Search, thin
 from ogive.text import axis_label, cost, label, scaled, score, shorten
 
-__all__ = ["against", "costs_of", "curves", "front", "over_time", "thinned"]
+__all__ = ["against", "by_gradient", "costs_of", "curves", "front", "over_time", "thinned"]
 
 _MOST_POINTS = 1000  # a chart, so that the report of 10,000 trials stays under 8 MB
 _MOST_CURVES = 12
@@ -123,6 +123,35 @@ def curves(search: Search) -> str:
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title=plain(axis_label(goal)), range=_window(values, search.goal.greater))
     return html(figure, "curves")
+
+
+def by_gradient(search: Search) -> str:
+    """What a search by gradient preferred and how sharp its minimum was, over its epochs."""
+    history = search.part("by_gradient").get("history") or []
+    if not history:
+        return ""
+    figure = go.Figure()
+    lines = (
+        ("layers that prefer a skip", "skips", 100.0, "y", LINES[0]),
+        ("dominant eigenvalue", "eigenvalue", 1.0, "y2", LINES[1]),
+    )
+    for name, key, unit, axis, colour in lines:
+        points = [(each["epoch"], each[key]) for each in history if each.get(key) is not None]
+        if points:
+            figure.add_scatter(
+                x=[epoch for epoch, _ in points],
+                y=[unit * value for _, value in points],
+                mode="lines+markers",
+                name=name,
+                yaxis=axis,
+                line={"color": colour, "width": 2},
+            )
+    figure.update_layout(
+        xaxis={"title": "epoch"},
+        yaxis={"title": "layers (%)", "range": [0, 100]},
+        yaxis2={"title": "eigenvalue", "overlaying": "y", "side": "right"},
+    )
+    return html(figure, "by-gradient")
 
 
 def _against(search: Search, name: str, place: str) -> str:

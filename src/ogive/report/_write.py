@@ -56,6 +56,8 @@ def _view(search: Search) -> dict[str, Any]:
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
         "curves": _charts.curves(search),
         "worth": worth(search),
+        "gradient": _gradient(search),
+        "gradient_chart": _charts.by_gradient(search),
         "predicted": predicted(search),
         "enough": ENOUGH,
         "gap": partial(text.gap, goal),
@@ -214,6 +216,22 @@ def _verdict(told: JSON) -> str:
     if difference["verdict"] == "tie":
         return f"A tie: {measured}. The interval contains zero."
     return f"The found network is {difference['verdict']}: {measured}."
+
+
+def _gradient(search: Search) -> Sequence[tuple[bool, str]]:
+    """What is said of the search by gradient that this one began from, and whether it is bad."""
+    told = search.part("by_gradient")
+    if not told:
+        return ()
+    if told.get("notes"):
+        return [(True, note) for note in told["notes"]]
+    measured = any(each.get("eigenvalue") is not None for each in told.get("history") or ())
+    sharpness = (
+        "and the dominant eigenvalue raised no alarm"
+        if measured
+        else "but its eigenvalue was not measured; search_by_gradient(alarm=True) does so"
+    )
+    return [(False, f"Skips did not take over, {sharpness}.")]
 
 
 def _limits(search: Search) -> list[tuple[str, str, str, bool]]:

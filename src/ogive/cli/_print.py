@@ -54,6 +54,8 @@ def _lines(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
     yield f"[bold]{escape(name)}[/bold]: {summary['status']}, {_used(summary)}"
     for note in (summary["task"] or {}).get("notes", []):
         yield f"note: {escape(note)}"
+    if summary["estimator"]:
+        yield f"trials are estimated by {escape(summary['estimator'])}"
     for note in (summary["by_gradient"] or {}).get("notes", []):
         yield f"note: {escape(note)}"
     best = summary["best"]

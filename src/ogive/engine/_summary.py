@@ -85,6 +85,7 @@ def summary_of(
         "task": opened["task"],
         "space": {**opened["space"], "decisions": identity["space"]["decisions"]},
         "strategy": identity["strategy"],
+        "estimator": identity["estimator"],
         "recipe": identity["recipe"],
         "by_gradient": opened.get("by_gradient"),
         "stopped": _stopped(state),

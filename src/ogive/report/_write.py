@@ -282,6 +282,7 @@ def _made(search: Search) -> list[tuple[str, str]]:
         ("run folder", summary.get("run")),
         ("space", f"{space.get('name')}, {_size(space.get('size'))} architectures"),
         ("strategy", strategy.get("name")),
+        ("estimator", summary.get("estimator") or "training"),
         ("seed", summary.get("seed")),
         ("ogive", summary.get("ogive")),
         ("began", summary.get("created")),

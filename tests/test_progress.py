@@ -6,6 +6,7 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,7 @@ def test_board_shows_budget_counts_best_and_running() -> None:
     assert "trial 7: accuracy 98.12 %, parameters 48.2k, latency 0.412 ms" in board
     assert "25 %" in board
     assert "50 %" in board
+    assert "12 complete (3 stopped early), 2 running" in drawn(replace(snapshot, stopped=3))
 
 
 def test_board_counts_trials_where_the_budget_is_in_trials() -> None:

@@ -61,6 +61,7 @@ class Snapshot:
         total: Seconds that it may take; None where the budget is in trials or epochs alone.
         trials_total: Trials that it may run; None where the budget is in time or epochs alone.
         counts: Trials by state.
+        stopped: How many of the complete ones were stopped, as they would not reach the best.
         best: The best trial so far.
         objectives: The metrics and costs that decide which trial is best, the first one first.
         running: The running trials: the number, and the share that is done, in [0, 1].
@@ -72,6 +73,7 @@ class Snapshot:
     total: float | None = None
     trials_total: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    stopped: int = 0
     best: Trial | None = None
     objectives: tuple[str, ...] = ()
     running: tuple[tuple[int, float], ...] = ()
@@ -163,7 +165,7 @@ def draw(snapshot: Snapshot) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis")
     grid.add_row("budget", _budget(snapshot))
     grid.add_row("now", PHASES[snapshot.phase])
-    grid.add_row("trials", _counts(snapshot.counts))
+    grid.add_row("trials", _counts(snapshot.counts, snapshot.stopped))
     if snapshot.best is not None:
         grid.add_row("best", _best(snapshot.best, snapshot.objectives))
     for number, share in snapshot.running[:SHOWN]:
@@ -197,9 +199,10 @@ def _bar(share: float | None, words: str) -> RenderableType:
     return row
 
 
-def _counts(counts: Mapping[str, int]) -> Text:
+def _counts(counts: Mapping[str, int], stopped: int) -> Text:
+    more = {"complete": f" ({stopped} stopped early)"} if stopped else {}
     shown = [
-        Text(f"{counts[state]} {state}", style=style)
+        Text(f"{counts[state]} {state}{more.get(state, '')}", style=style)
         for state, style in STATES.items()
         if counts.get(state)
     ]

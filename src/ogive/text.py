@@ -124,6 +124,15 @@ def duration(seconds: Any) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def stopped(told: Mapping[str, Any]) -> str:
+    """What became of the trials that would not have reached the best."""
+    return (
+        f"Full trainings stopped early: {told['trials']}, each when it was less than "
+        f"{number(100 * told['below'])} % likely to end better than the best. "
+        f"Epochs saved: {number(told['epochs'], 3)}."
+    )
+
+
 def shorten(text: str, length: int) -> str:
     """The text, or its two ends where it is longer than ``length``."""
     if len(text) <= length:

@@ -61,7 +61,9 @@ class Trial:
         proposal: What was tried.
         state: Where it stands.
         role: What it was run for.
-        values: The objectives, each turned so that larger is better; empty unless complete.
+        values: The objectives, each turned so that larger is better; empty unless complete. Of a
+            trial that was stopped, what it was expected to end with: what it had reached is in
+            its metrics, and would tell a strategy that the network is worse than it is.
         metrics: What the estimator measured on the validation split.
         costs: What the network costs (``params``, ``macs``, ``memory_mb``, ``latency_ms``).
         curve: The metrics of each epoch, in order.
@@ -92,6 +94,16 @@ class Trial:
     def value(self) -> float:
         """The first objective, larger is better; ``-inf`` unless complete."""
         return self.values[0] if self.values else float("-inf")
+
+    @property
+    def stopped_at(self) -> float | None:
+        """The epoch after which it was stopped, as it would not have reached the best."""
+        return self.metrics.get("stopped_at")
+
+    @property
+    def in_full(self) -> bool:
+        """Whether it is complete, and was trained for all of the full length."""
+        return self.state == "complete" and self.fidelity == 1 and self.stopped_at is None
 
     @property
     def ended(self) -> bool:

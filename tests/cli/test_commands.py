@@ -51,6 +51,7 @@ def finished(tmp_path_factory, space):
     path = Path(space)
     done = command(
         "search", "digits", "--space", path.name, "--trials", "6", "--out", folder, "--json",
+        "--stop-below", "0.01",
         cwd=path.parent,
         env={**os.environ, "FORCE_COLOR": "1"},
     )  # fmt: skip
@@ -81,6 +82,7 @@ def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
     summary = json.loads(done.stdout)
     assert summary["status"] == "complete"
     assert summary["test"]["accuracy"] > 0.8
+    assert summary["stopped"] == {"below": 0.01, "trials": 0, "epochs": 0}
     assert "trial" in done.stderr
     assert "a user's own words" in done.stderr
     assert "Traceback" not in done.stderr

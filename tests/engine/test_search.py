@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import random
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from torch import nn
 
 from ogive import bundle, task
+from ogive.cli._print import print_summary
 from ogive.engine import Budget, search, summarize
 from ogive.engine._setup import set_up
 from ogive.errors import (
@@ -28,6 +31,8 @@ from ogive.errors import (
 from ogive.estimators import Recipe
 from ogive.executors import SerialExecutor
 from ogive.journal import MemoryJournal, open_journal
+from ogive.nn import Supernet, record
+from ogive.oneshot import Inherited
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import RandomSearch
 
@@ -62,6 +67,24 @@ def test_a_search_with_a_plain_function(tmp_path):
     assert result.bundle is None
     assert result.network is None
     assert summarize(tmp_path / "run")["best"] == result.summary["best"]
+
+
+def test_it_is_said_what_estimated_the_trials(tmp_path):
+    digits = task.load("digits")
+    supernet = Supernet(narrow, digits, record(narrow, digits))
+    inherited = estimated(
+        tmp_path,
+        supernet.space,
+        Inherited(supernet, digits),
+        maximize="accuracy",
+        strategy="random",
+        trials=2,
+    )
+    assert inherited.summary["estimator"] == "Inherited"
+    assert "<td>estimator</td><td>Inherited</td>" in inherited.report.read_text()
+    screen = io.StringIO()
+    print_summary(inherited.summary, Console(file=screen, width=160))
+    assert "trials are estimated by Inherited" in screen.getvalue()
 
 
 def test_the_same_seed_is_the_same_search_and_another_is_not(tmp_path):
@@ -300,6 +323,8 @@ def test_from_data_to_a_verified_network(tmp_path):
         out=tmp_path / "run",
     )
     assert result.status == "complete"
+    assert result.summary["estimator"] is None
+    assert "<td>estimator</td><td>training</td>" in result.report.read_text()
     assert result.best.costs["params"] <= 2000
     assert result.summary["best"]["costs"]["params"] <= 2000
     assert all(

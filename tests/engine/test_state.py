@@ -100,6 +100,21 @@ def test_of_an_architecture_the_longest_training_counts():
     assert state.best().number == 2  # It was trained in full.
 
 
+def test_one_that_was_stopped_is_neither_the_best_nor_trained_in_full():
+    me = Me()
+    events = [me.entered({})]
+    for number, more in enumerate([{}, {"stopped_at": 2.0, "expected": 0.7}]):
+        architecture = Architecture({"width": number})
+        metrics = {"accuracy": 0.6 + 0.3 * number, **more}
+        events.append(started(me, number, Proposal(architecture), "search"))
+        events.append(ended(me, number, "complete", metrics=metrics))
+    state = state_with(*events)
+    assert state.best().number == 0
+    assert [trial.number for trial in state.full()] == [0]
+    assert [(t.number, t.value) for t in state.ranked()] == [(1, 0.7), (0, 0.6)]
+    assert state.stopped == 1
+
+
 def test_objectives_are_turned_so_that_larger_is_better():
     objectives = Objectives(("accuracy",), ("latency_ms",))
     assert objectives.values({"accuracy": 0.5, "latency_ms": 3.0}) == (0.5, -3.0)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,7 +10,15 @@ from torch import nn
 from ogive import spaces
 from ogive import task as tasks
 from ogive.errors import OgiveError, TrialFailed
-from ogive.estimators import Recipe, Run, Training, size_class, train_together
+from ogive.estimators import (
+    Curve,
+    Recipe,
+    Run,
+    Stopping,
+    Training,
+    size_class,
+    train_together,
+)
 from ogive.estimators import _together as module
 from ogive.nn import build, record
 from ogive.space import Architecture
@@ -97,6 +106,22 @@ def test_each_network_ends_where_it_does_alone(name, tmp_path, changes):
     ):
         assert_same(metrics, training(architecture, other))
         assert_same_files(run, other)
+
+
+def test_what_is_stopped_leaves_the_others(diabetes, tmp_path):
+    recipe = Recipe.default(diabetes).replace(epochs=3, patience=None)
+    training = Training(spaces.default(diabetes), diabetes, recipe)
+    architectures = sampled(diabetes, recipe, 5)
+    losses = tuple(Curve.of_losses((1, 3), (0.9 - 0.05 * i, 0.5 - 0.02 * i)) for i in range(8))
+    ends = tuple(0.5 + 0.02 * i for i in range(8))
+    against = Stopping(0.05, greater=True, step=0.0, losses=losses, ends=ends, best=0.9)
+    together = [
+        replace(run, stopping=against if run.number % 2 else None) for run in runs_in(tmp_path, 5)
+    ]
+    found = train_together(training, architectures, together)
+    assert ["stopped_at" in metrics for metrics in found] == [False, True, False, True, False]
+    for architecture, run, metrics in zip(architectures, together, found, strict=True):
+        assert_same(metrics, training(architecture, replace(run, folder=None)))
 
 
 def test_networks_that_lose_patience_leave_the_others(diabetes, tmp_path):

@@ -1,5 +1,7 @@
 import json
 import time
+from dataclasses import replace
+from itertools import pairwise
 
 import cloudpickle
 import numpy as np
@@ -11,7 +13,16 @@ from torch import nn
 
 from ogive import task as tasks
 from ogive.errors import SettingError, TrialFailed
-from ogive.estimators import Recipe, Run, Training, predict, step_seconds, train
+from ogive.estimators import (
+    Curve,
+    Recipe,
+    Run,
+    Stopping,
+    Training,
+    predict,
+    step_seconds,
+    train,
+)
 from ogive.estimators import _batches as batches
 from ogive.estimators import _train as module
 from ogive.nn import build
@@ -291,3 +302,55 @@ def test_half_precision_learns_as_well(digits):
 def test_steps_are_timed(digits):
     seconds = step_seconds(network, digits, NONE, RICH, steps=3)
     assert 0 < seconds < 1
+
+
+@pytest.fixture(scope="module")
+def against():
+    """Eight trainings that went better than any network here can."""
+    losses = tuple(Curve.of_losses((1, 2, 3), (0.1 + 0.01 * i,) * 3) for i in range(8))
+    ends = tuple(0.999 - 0.001 * i for i in range(8))
+    return Stopping(0.05, greater=True, step=1e-3, losses=losses, ends=ends, best=0.999)
+
+
+SHORT = Recipe(epochs=3, batch_size=64, lr=5e-3)
+
+
+def test_a_training_that_will_not_reach_the_best_is_stopped(digits, tmp_path, against):
+    training = Training(network, digits, SHORT)
+    found = training(NONE, run_in(tmp_path / "stopped", stopping=against))
+    assert found["stopped_at"] == found["epochs"] == 1
+    assert found["expected"] == min(against.ends)  # It is behind all of them.
+    # It hands over what it has reached: the first epoch of the whole training.
+    whole = training(NONE, run_in(tmp_path / "whole"))
+    curves = [(tmp_path / name / "curve.jsonl").read_text() for name in ("stopped", "whole")]
+    assert curves[1].startswith(curves[0])
+    assert found["accuracy"] == json.loads(curves[0])["accuracy"]
+    assert (tmp_path / "stopped" / "model.safetensors").exists()
+    # To be beaten with ease, it stops nothing, and changes nothing.
+    easy = training(NONE, run_in(tmp_path / "easy", stopping=replace(against, best=-1e6)))
+    assert {**easy, "train_seconds": 0} == {**whole, "train_seconds": 0}
+
+
+def test_of_weights_that_are_kept_the_best_are_judged(diabetes, tmp_path):
+    patient = Training(
+        perceptron, diabetes, Recipe(epochs=20, batch_size=32, lr=2e-2, patience=50)
+    )
+    whole = patient(NONE, run_in(tmp_path / "whole"))
+    lines = (tmp_path / "whole" / "curve.jsonl").read_text().splitlines()
+    losses = [json.loads(x)["loss"] for x in lines]
+    first = min(n for n, (a, b) in enumerate(pairwise(losses), 1) if b > a)
+    # Between what is kept and what it has become: stopped only if the latter were judged.
+    between = (losses[first] + min(losses[:first])) / 2
+    curves = tuple(Curve.of_losses((first, 20), (between * (1 + 0.01 * i),) * 2) for i in range(8))
+    ends = tuple(50 + i for i in range(8))
+    against = Stopping(0.5, greater=False, step=0.0, losses=curves, ends=ends, best=51.0)
+    assert against.judge(first + 1, losses[first]).chance < 0.5
+    found = patient(NONE, run_in(tmp_path / "judged", stopping=against))
+    assert {**found, "train_seconds": 0} == {**whole, "train_seconds": 0}
+
+
+def test_one_that_is_pressed_for_time_is_not_compared(digits, tmp_path, against, monkeypatch):
+    monkeypatch.setattr(module._Trainer, "_elapsed", lambda trainer, origin: 0.9)
+    found = Training(network, digits, SHORT)(NONE, run_in(tmp_path / "run", stopping=against))
+    assert "stopped_at" not in found
+    assert found["epochs"] == 3

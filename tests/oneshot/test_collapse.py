@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -199,3 +200,19 @@ def test_an_alarm_is_among_the_notes(digits):
     )
     made._sharpness = sharpness([0.1] * 6 + [9.0] * 6)
     assert any("weight_decay" in note for note in made.fit(False).notes)
+
+
+def test_what_is_watched_goes_on_after_a_kill_too(digits, tmp_path):
+    recipe = Recipe(batch_size=128, epochs=3)
+    search = partial(
+        search_by_gradient, layers, digits, method="darts", recipe=recipe, alpha_lr=0.05
+    )
+    whole = search(alarm=True, warmup=0.5)
+    assert [each.epoch for each in whole.history] == [1, 2, 3]
+    assert [each.eigenvalue is None for each in whole.history] == [True, False, False]
+    taken = [max(each, key=each.__getitem__) for each in whole.preferences.values()]
+    assert whole.history[-1].skips == taken.count("skip") / 2
+    run = dataclasses.replace(CPU, folder=tmp_path)
+    assert search(alarm=True, warmup=0.5, run=run).history == whole.history
+    assert search(alarm=True, warmup=0.5, run=run).history == whole.history  # read, not trained
+    assert all(each.eigenvalue is None for each in search(alarm=False, warmup=0.5).history)

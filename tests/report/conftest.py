@@ -12,17 +12,17 @@ import pytest
 Summary = dict[str, Any]
 
 DECISIONS = [
-    {"path": "width", "kind": "ordinal", "options": [8, 16, 32, 64], "conditions": []},
-    {"path": "blocks", "kind": "integer", "low": 1, "high": 4, "conditions": []},
+    {"path": "width", "kind": "ordinal", "options": [8, 16, 32, 64]},
+    {"path": "blocks", "kind": "integer", "low": 1, "high": 4},
     {"path": "op", "kind": "categorical", "options": ["conv", "separable", "bottleneck"]},
-    {"path": "act", "kind": "categorical", "options": ["relu", "silu", "gelu"], "conditions": []},
+    {"path": "act", "kind": "categorical", "options": ["relu", "silu", "gelu"]},
     {
         "path": "expand",
         "kind": "ordinal",
         "options": [2, 4, 6],
-        "conditions": [[["op", ["bottleneck"]]]],
+        "conditions": [[{"parent": "op", "values": ["bottleneck"]}]],
     },
-    {"path": "squeeze", "kind": "categorical", "options": [False, True], "conditions": []},
+    {"path": "squeeze", "kind": "categorical", "options": [False, True]},
     {"path": "recipe.lr", "kind": "real", "low": 1e-4, "high": 1e-1, "log": True},
 ]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ogive.report._charts import front, over_time
+from ogive.report._charts import against, front, over_time
 from ogive.report._records import read, thin
 
 scores = st.floats(0, 1).map(lambda x: round(x, 2))
@@ -59,3 +59,18 @@ def test_trials_without_an_end_are_not_drawn(greater):
     search = search_of([(0.1, 1), (0.2, 2)], greater=greater)
     assert over_time(search)
     assert over_time(read(search.summary | {"trials": []})) == ""
+
+
+def test_what_was_stopped_is_drawn_where_it_was_expected_and_wins_nothing():
+    summary = search_of([(0.5, 3), (0.6, 2)]).summary
+    first = summary["trials"][0]
+    metrics = {"score": 0.1, "expected": 0.55, "stopped_at": 2.0}
+    stopped = {**first, "number": 2, "architecture": {"n": 2}, "metrics": metrics, "ended": 2.0}
+    stopped["costs"] = {"cost": 1.0}
+    search = read({**summary, "trials": [*summary["trials"], stopped]})
+    assert search.score(search.rows[2]) == 0.55
+    drawn = over_time(search)
+    assert "stopped: expected" in drawn
+    assert "as expected when stopped after epoch 2" in drawn
+    (against_cost,) = against(search, ["cost"])
+    assert "stopped" not in against_cost

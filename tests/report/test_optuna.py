@@ -58,7 +58,8 @@ def summary(tmp_path_factory):
     told = json.loads(json.dumps(summarize(folder)))
     more = {"number": 20, "state": "rejected", "error": "over", "costs": {"params": 9.0}}
     nothing = {"values": [], "metrics": {}, "curve": []}
-    return told | {"trials": [*told["trials"], {**told["trials"][0], **more, **nothing}]}
+    rejected = {**told["trials"][0], **more, **nothing}
+    return told | {"trials": [*told["trials"], rejected]}
 
 
 @pytest.fixture
@@ -169,3 +170,15 @@ def test_its_dashboard_opens_it(summary, url):
     study = get(f"/api/studies/{listed['study_id']}")
     assert len(study["trials"]) == 21
     assert study["objective_names"] == ["score", "ms"]
+
+
+def test_what_was_stopped_is_pruned(summary, url):
+    complete = next(t for t in summary["trials"] if t["state"] == "complete")
+    metrics = {**complete["metrics"], "stopped_at": 1.0, "expected": 3.0}
+    stopped = complete | {"metrics": metrics, "values": [3.0, complete["values"][1]]}
+    study = to_optuna(summary | {"trials": [stopped]}, url)
+    (trial,) = study.trials
+    assert trial.state.name == "PRUNED"
+    assert trial.value is None
+    assert trial.intermediate_values[2] == complete["metrics"]["score"]  # what it had reached
+    assert trial.user_attrs["expected"] == 3.0

@@ -61,6 +61,7 @@ def test_a_finished_search_is_told_whole(make, page):
         "A tie: +0.83 points accuracy on the test split (−0.28 to +1.94)",
         "accuracy on validation",
         "What each decision was worth",
+        "An ensemble of networks. The predictions have a rank correlation of 0.",
         "The loss was not a number at epoch …",
         "12 duplicate images were kept in the split of their first copy.",
         "ogive search digits --limit params=50000 --seed 0",
@@ -70,6 +71,7 @@ def test_a_finished_search_is_told_whole(make, page):
         assert words in shown.text, words
     assert shown.charts == [
         "chart-over-time", "chart-against-0", "chart-against-1", "chart-against-2", "chart-curves",
+        "chart-predicted",
     ]  # fmt: skip
 
 
@@ -94,6 +96,7 @@ def test_names_are_words_and_never_markup(make, page):
     summary["task"]["name"] = summary["task"]["notes"][0] = evil
     summary["maximize"] = [evil]
     summary["limits"] = {evil: 1}
+    summary["by_gradient"] = {"notes": [evil], "history": [{"epoch": 1, "skips": 0.5}]}
     summary["bundle"]["path"] = summary["run"] = evil
     for trial in summary["trials"]:
         trial["metrics"] = {evil: trial["metrics"]["accuracy"]} if trial["metrics"] else {}

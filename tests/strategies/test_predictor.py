@@ -68,8 +68,8 @@ def test_paths_are_inputs_and_so_is_what_no_graph_shows():
     rows = predictor._inputs(
         [Architecture({**a, "rate": r}) for a in (one, other) for r in (0, 1)]
     )
-    paths = len(predictor._paths.paths)
-    assert set(predictor._paths.paths) == {("conv",), ("pool",)}
+    paths = len(predictor._inputs._paths.paths)
+    assert set(predictor._inputs._paths.paths) == {("conv",), ("pool",)}
     assert np.all(rows[:, -paths:] == 1)
     assert len(np.unique(rows, axis=0)) == 4
 

@@ -52,6 +52,7 @@ class Call:
     space: str | None = None
     strategy: str = "auto"
     start_from: str | None = None
+    stop_below: float | None = None
     workers: int | None = None
     seed: int = 0
 
@@ -160,6 +161,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         minimize=call.minimize,
         strategy=call.strategy,
         start_from=call.start_from or (),
+        stop_below=call.stop_below,
         workers=call.workers,
         seed=call.seed,
         out=folder,

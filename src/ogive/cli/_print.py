@@ -39,6 +39,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     for line in _lines(summary, goal):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(_trials(summary, goal))
+    if summary["stopped"] and summary["stopped"]["trials"]:
+        console.print(text.stopped(summary["stopped"]), soft_wrap=True, highlight=False)
     for line in _failures(summary):
         console.print(line, soft_wrap=True, highlight=False)
     if summary["run"]:
@@ -51,6 +53,10 @@ def _lines(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
     name = (summary["task"] or {}).get("name", "the search")
     yield f"[bold]{escape(name)}[/bold]: {summary['status']}, {_used(summary)}"
     for note in (summary["task"] or {}).get("notes", []):
+        yield f"note: {escape(note)}"
+    if summary["estimator"]:
+        yield f"trials are estimated by {escape(summary['estimator'])}"
+    for note in (summary["by_gradient"] or {}).get("notes", []):
         yield f"note: {escape(note)}"
     best = summary["best"]
     if best is None:
@@ -119,7 +125,9 @@ def _trials(summary: Mapping[str, Any], goal: str) -> Table:
     complete = [
         trial
         for trial in summary["trials"]
-        if trial["state"] == "complete" and goal in (trial["metrics"] | trial["costs"])
+        if trial["state"] == "complete"
+        and "stopped_at" not in trial["metrics"]
+        and goal in (trial["metrics"] | trial["costs"])
     ]
     complete.sort(key=lambda t: (t["metrics"] | t["costs"])[goal], reverse=greater)
     table = Table(box=None, pad_edge=False)

@@ -62,6 +62,14 @@ def search(
         str | None,
         typer.Option(metavar="RUN", help="An earlier search, whose best are tried first."),
     ] = None,
+    stop_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Stops a full training whose probability to end better than the best is below "
+            "this, such as 0.05.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; measured if not given.")
     ] = None,
@@ -109,6 +117,7 @@ def search(
         space=space,
         strategy=strategy,
         start_from=start_from,
+        stop_below=stop_below,
         workers=workers,
         seed=seed,
     )

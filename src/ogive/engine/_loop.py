@@ -20,11 +20,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from ogive import text
 from ogive.engine._budget import Plan
 from ogive.engine._finals import Finals
 from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
+from ogive.engine._stopping import stopping
 from ogive.errors import JournalError, LimitError, OgiveError
 from ogive.estimators import Run, run_trial
 from ogive.journal import Journal
@@ -304,6 +306,7 @@ class Loop:
             folder=folder,
             parent=None if parent is None else trial_folder(self._setup.folder, parent),
             deadline=self._deadline(trial),
+            stopping=stopping(self._setup, self._plan.epochs, self.state, trial),
         )
 
     def _epochs(self, trial: Trial) -> float:
@@ -391,6 +394,14 @@ class Loop:
 
     def _tell_user(self, trial: Trial) -> None:
         name = f"{'trial' if trial.role == 'search' else trial.role} {trial.number}"
+        if trial.stopped_at is not None:
+            goal = self._setup.objectives.names[0]
+            expected = text.score(goal, trial.metrics["expected"])
+            self.show(
+                f"{name} stopped after epoch {trial.stopped_at:g} ({trial.seconds:.1f} s): "
+                f"{text.label(goal)} expected to end at {expected}"
+            )
+            return
         measured = {**trial.metrics, **trial.costs}
         values = ", ".join(
             f"{n} {measured[n]:.4g}" for n in self._setup.objectives.names if n in measured
@@ -410,6 +421,7 @@ class Loop:
                 total=budget.seconds,
                 trials_total=budget.trials,
                 counts=dict(self.state.counts),
+                stopped=self.state.stopped,
                 best=self.state.best(),
                 objectives=self._setup.objectives.names,
                 running=tuple((n, self._share(r)) for n, r in self._running.items()),

@@ -30,9 +30,13 @@ class Objectives:
     def values(self, measured: Mapping[str, float]) -> tuple[float, ...]:
         """Returns the objectives, each turned so that larger is better.
 
+        Of a trial that was stopped the metric that the search is after is the one expected.
+
         Raises:
             TrialFailed: If one was not measured, or is not a number.
         """
+        if "stopped_at" in measured:
+            measured = {**measured, self.names[0]: measured["expected"]}
         for name in self.names:
             if name not in measured:
                 raise TrialFailed(

@@ -57,6 +57,7 @@ def search(
     start_from: Prior = (),
     estimator: Estimator | None = None,
     recipe: RecipeLike | None = None,
+    stop_below: float | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     journal: str | Path | Journal | None = None,
@@ -84,10 +85,14 @@ def search(
         strategy: The name of a strategy, or one made for the same space.
         start_from: Architectures to try first (what they leave open takes its first value), or
             the run folder or journal of an earlier search of the same or a similar space, whose
-            best are tried first.
+            best are tried first, or what :func:`ogive.oneshot.search_by_gradient` found: the
+            architectures that it prefers, and what it says of itself goes into the report.
         estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
             by default. The finals train in any case, if there is a network function.
         recipe: How networks are trained, or a function that chooses it.
+        stop_below: Stops a full training of the search when the probability that it ends better
+            than the best so far, as foreseen from those that have ended, is below this; 0.05 is
+            a good value. A strategy is told what it was expected to end with. Never by default.
         executor: Where trials run; worker processes on this machine by default.
         workers: Trials side by side; measured by default.
         journal: A file, a database URL or a :class:`Journal`; ``journal.db`` in the run folder by
@@ -120,6 +125,7 @@ def search(
         recipe=recipe,
         seed=seed,
         folder=folder,
+        stop_below=stop_below,
     )
     with _journal(journal, folder) as log:
         return _Search(setup, log, executor, workers, progress or _silent, begun).run()

@@ -22,7 +22,7 @@ from ogive import task as tasks
 from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives, exceeded
-from ogive.engine._prior import Prior, starts
+from ogive.engine._prior import Prior, starts, told
 from ogive.errors import JournalMismatch, SettingError, did_you_mean
 from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
 from ogive.hardware import CHEAP, COSTS, costs
@@ -59,6 +59,8 @@ class Setup:
         budget: What all of it may use.
         seed: Of every draw.
         folder: The run folder.
+        stop_below: The probability to end better than the best below which a trial is stopped.
+        by_gradient: What is to be known of the search by gradient that it starts from, if any.
     """
 
     network: NetworkFunction | None
@@ -72,6 +74,8 @@ class Setup:
     budget: Budget
     seed: int
     folder: Path
+    stop_below: float | None = None
+    by_gradient: Mapping[str, Any] | None = None
 
     @property
     def trains(self) -> bool:
@@ -141,6 +145,7 @@ class Setup:
             "recipe": self.recipe.to_json() if isinstance(self.recipe, Recipe) else "chosen",
             "limits": dict(self.limits),
             **self.objectives.to_json(),
+            "stop_below": self.stop_below,
             "seed": self.seed,
         }
 
@@ -177,6 +182,7 @@ def opening(setup: Setup) -> dict[str, Any]:
         "identity": setup.identity(),
         "ogive": _version(),
         "task": setup.task.describe() if setup.task else None,
+        "by_gradient": setup.by_gradient,
         "space": {"name": setup.space.name, "size": "inf" if size == math.inf else size},
         "environment": {
             "python": platform.python_version(),
@@ -209,6 +215,7 @@ def set_up(
     recipe: RecipeLike | None,
     seed: int,
     folder: Path,
+    stop_below: float | None = None,
 ) -> Setup:
     """Fills in the defaults and checks what can be checked without running anything.
 
@@ -267,7 +274,32 @@ def set_up(
         budget=budget,
         seed=seed,
         folder=folder,
+        by_gradient=told(start_from),
+        stop_below=_checked_probability(stop_below, objectives, estimator),
     )
+
+
+def _checked_probability(
+    given: float | None, objectives: Objectives, estimator: Estimator | None
+) -> float | None:
+    if not given:
+        return None
+    if not 0 < given < 1:
+        raise SettingError(
+            "stop_below is the probability to end better than the best below which a trial is "
+            f"stopped, between 0 and 1, but got {given}. Try 0.05, or 0 to stop none."
+        )
+    if estimator is not None:
+        raise SettingError(
+            "stop_below stops the trainings of a search, but this one asks an estimator of its "
+            "own. Leave stop_below out."
+        )
+    if len(objectives.names) > 1 or objectives.names[0] in COSTS:
+        raise SettingError(
+            "stop_below needs one metric of which there is a best, but the search is after "
+            f"{', '.join(objectives.names)}. Leave stop_below out, or make a cost a limit."
+        )
+    return given
 
 
 def _strategy(

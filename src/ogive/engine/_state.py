@@ -109,6 +109,8 @@ class SearchState:
         trials: By number; running ones among them.
         owners: Number of a running trial → the process that runs it.
         spans: Number → when it started and ended, in seconds since 1970.
+        order: Numbers of the trials that ended, in that order.
+        known: Number → how many trials had ended when it started.
         closed: Whether the strategy is no longer asked.
         tested: What the sealed test split said, once it was opened.
         handed: The result of the export, once it is done.
@@ -122,7 +124,10 @@ class SearchState:
     trials: dict[int, Trial] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     spans: dict[int, list[float]] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)
+    known: dict[int, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    stopped: int = 0
     epochs: float = 0.0
     closed: str | None = None
     tested: dict[str, Any] | None = None
@@ -184,6 +189,7 @@ class SearchState:
         self.trials[trial.number] = trial
         self.owners[trial.number] = event["process"]
         self.spans[trial.number] = [event["at"], event["at"]]
+        self.known[trial.number] = len(self.order)
         self.counts["running"] += 1
         return trial
 
@@ -213,15 +219,17 @@ class SearchState:
         self.trials[trial.number] = trial
         self.owners.pop(trial.number, None)
         self.spans[trial.number][1] = event["at"]
+        self.order.append(trial.number)
         self.counts["running"] -= 1
         self.counts[trial.state] += 1
+        self.stopped += trial.stopped_at is not None
         self._note_best(trial)
         self.epochs += metrics.get("epochs", 0.0)
         return trial
 
     def _note_best(self, trial: Trial) -> None:
         """Keeps the best at hand, so that showing it does not cost a look at every trial."""
-        if trial.state != "complete" or trial.role == "final":
+        if trial.state != "complete" or trial.role == "final" or trial.stopped_at is not None:
             return
         mark = (trial.fidelity == 1, trial.value)
         if self._best is None or mark > (self._best.fidelity == 1, self._best.value):
@@ -252,13 +260,20 @@ class SearchState:
     def alive(self, process: str, now: float) -> bool:
         return process in self.processes and self.processes[process].alive(now)
 
+    def before(self, number: int) -> list[Trial]:
+        """The trials that had ended when this one started, in that order."""
+        return [self.trials[n] for n in self.order[: self.known[number]]]
+
     @property
     def spent_trials(self) -> int:
         """Trainings begun; what a limit ruled out before training costs nothing."""
         return len(self.trials) - self.counts["rejected"]
 
     def ranked(self) -> list[Trial]:
-        """Complete search trials, one an architecture (its longest training), best first."""
+        """Complete search trials, one an architecture (its longest training), best first.
+
+        One that was stopped has the place that it was expected to end at.
+        """
         longest: dict[str, Trial] = {}
         for trial in self.role("search"):
             known = longest.get(trial.architecture.key)
@@ -269,7 +284,7 @@ class SearchState:
     def full(self) -> list[Trial]:
         """Complete trials that were trained in full, the reference among them, best first."""
         trials = self.role("finalist", "reference", "search")
-        full = [t for t in trials if t.state == "complete" and t.fidelity == 1]
+        full = [t for t in trials if t.in_full]
         return sorted(full, key=lambda trial: trial.value, reverse=True)
 
     def best(self) -> Trial | None:

@@ -85,7 +85,10 @@ def summary_of(
         "task": opened["task"],
         "space": {**opened["space"], "decisions": identity["space"]["decisions"]},
         "strategy": identity["strategy"],
+        "estimator": identity["estimator"],
         "recipe": identity["recipe"],
+        "by_gradient": opened.get("by_gradient"),
+        "stopped": _stopped(state),
         "seed": identity["seed"],
         "limits": identity["limits"],
         "maximize": identity["maximize"],
@@ -140,6 +143,17 @@ def _trial(state: SearchState, trial: Trial) -> dict[str, Any]:
         "values": list(trial.values),
         "curve": [dict(epoch) for epoch in trial.curve],
     }
+
+
+def _stopped(state: SearchState) -> dict[str, Any] | None:
+    """How many trials were stopped, below which probability, and what that saved."""
+    assert state.opened is not None
+    below = state.opened["identity"].get("stop_below")
+    if below is None or state.planned is None:
+        return None
+    at = [t.stopped_at for t in state.role("search") if t.stopped_at is not None]
+    epochs = len(at) * state.planned["plan"]["epochs"] - sum(at)
+    return {"below": below, "trials": len(at), "epochs": round(epochs, 2)}
 
 
 def _best(state: SearchState) -> dict[str, Any] | None:

@@ -3,7 +3,14 @@
 from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
-from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._curves import (
+    Curve,
+    FinalValue,
+    Judgement,
+    Stopping,
+    chance_to_beat,
+    final_value,
+)
 from ogive.estimators._ladder import (
     Agreement,
     Climbed,
@@ -13,7 +20,6 @@ from ogive.estimators._ladder import (
     plan_rungs,
     within,
 )
-from ogive.estimators._predictor import PerformancePredictor, Ranking
 from ogive.estimators._proxies import PROXIES, Proxy, ZeroCost, aggregate_ranks, proxies
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
@@ -31,6 +37,7 @@ from ogive.estimators._train import (
     train,
     write_whole,
 )
+from ogive.strategies import PerformancePredictor, Ranking
 
 __all__ = [
     "PROXIES",
@@ -44,6 +51,7 @@ __all__ = [
     "Estimator",
     "FinalValue",
     "FitOn",
+    "Judgement",
     "Ladder",
     "Loss",
     "Outcome",
@@ -58,6 +66,7 @@ __all__ = [
     "Schedule",
     "Screened",
     "Step",
+    "Stopping",
     "Training",
     "ZeroCost",
     "aggregate_ranks",

@@ -5,6 +5,10 @@ every curve there: what no family of saturating curves (Domhan et al. 2015) fore
 ones have seen. So the final value is regressed on the value after as many epochs, with the
 predictive distribution of Bayesian linear regression under the prior that says nothing (Gelman et
 al. 2013, Bayesian Data Analysis, section 14.2): Student's t, wide while few have ended.
+
+What a search is after need not be what a curve is of. The loss moves before the accuracy does, but
+the network of the lowest loss is often not the most accurate one: where it is the accuracy that
+counts, it is the final accuracy that is regressed on the loss.
 """
 
 from __future__ import annotations
@@ -12,23 +16,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from scipy.special import stdtr
 
 from ogive.errors import SettingError
 
-__all__ = ["Curve", "FinalValue", "chance_to_beat", "final_value"]
+__all__ = ["Curve", "FinalValue", "Judgement", "Stopping", "chance_to_beat", "final_value"]
 
 _FEWEST = 6
 """Finished curves below which nothing is foreseen."""
+
+_TINY = 1e-9
+"""The least that a loss can be told from 0."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """Values along a training, larger is better.
 
-    A loss is best given as ``-log(loss)``: close to its floor at 0 a line would foresee too much.
+    A loss is best given as ``-log(loss)`` (:meth:`of_losses`): close to its floor at 0 a line would
+    foresee too much.
 
     Attributes:
         epochs: Where, ascending.
@@ -49,6 +58,20 @@ class Curve:
             )
         if (np.diff(self.epochs) <= 0).any():
             raise SettingError(f"The epochs of a curve must ascend, but got {self.epochs}.")
+
+    @classmethod
+    def of_losses(
+        cls, epochs: Sequence[float], losses: Sequence[float], *, kept: bool = False
+    ) -> Curve:
+        """Returns the curve of losses, as their negated logarithms.
+
+        Args:
+            epochs: Where, ascending.
+            losses: What was measured there.
+            kept: Whether each is that of the best weights so far, which are kept.
+        """
+        values = [_logarithm(loss) for loss in losses]
+        return cls(tuple(epochs), tuple(accumulate(values, max) if kept else values))
 
     def at(self, epoch: float) -> float:
         """Returns the value after ``epoch`` epochs, between two of them on a line."""
@@ -81,18 +104,24 @@ class FinalValue:
         return float(stdtr(self.degrees, (self.expected - value) / self.scale))
 
 
-def final_value(curve: Curve, finished: Sequence[Curve]) -> FinalValue | None:
-    """Returns what a curve is expected to end with, or ``None`` where too few have ended.
+def final_value(
+    curve: Curve, finished: Sequence[Curve], ends: Sequence[float] | None = None
+) -> FinalValue | None:
+    """Returns what a training is expected to end with, or ``None`` where too few have ended.
 
     Args:
         curve: As far as it is known.
         finished: Curves of trainings of the same length that ran to their end. Those that begin
             after the curve's last epoch say nothing of it and are left out.
+        ends: What each of them was worth in the end, where that is something else than its
+            curve's last value.
     """
     epoch = curve.epochs[-1]
-    known = [c for c in finished if c.epochs[0] <= epoch < c.epochs[-1]]
-    now = np.array([c.at(epoch) for c in known])
-    end = np.array([c.values[-1] for c in known])
+    ends = [c.values[-1] for c in finished] if ends is None else ends
+    pairs = zip(finished, ends, strict=True)
+    known = [(c, end) for c, end in pairs if c.epochs[0] <= epoch < c.epochs[-1]]
+    now = np.array([c.at(epoch) for c, _ in known])
+    end = np.array([end for _, end in known])
     usable = np.isfinite(now) & np.isfinite(end)
     now, end = now[usable], end[usable]
     n = len(now)
@@ -113,7 +142,8 @@ def final_value(curve: Curve, finished: Sequence[Curve]) -> FinalValue | None:
 def chance_to_beat(curve: Curve, finished: Sequence[Curve], best: float | None = None) -> float:
     """Returns the probability that a curve ends above ``best``; 1 where nothing is foreseen.
 
-    A training may be stopped where this falls below what its user is ready to be wrong by.
+    A training may be stopped where this falls below what its user is ready to be wrong by:
+    :class:`Stopping`.
 
     Args:
         curve: As far as it is known.
@@ -124,3 +154,64 @@ def chance_to_beat(curve: Curve, finished: Sequence[Curve], best: float | None =
     if final is None:
         return 1.0
     return final.above(max(c.values[-1] for c in finished) if best is None else best)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is foreseen of a training.
+
+    Attributes:
+        chance: The probability that it ends better than the best.
+        expected: The goal's metric, as it is expected to end; within what the others reached, for
+            a line goes on where no network does.
+    """
+
+    chance: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """When a training is stopped, and what it is compared with: plain data, fixed as it begins.
+
+    Both the loss and what the goal's metric lacks of perfection enter by their logarithms: close
+    to the floor at 0 a line would foresee too much.
+
+    Attributes:
+        below: A training is stopped when the probability that it ends better than the best is
+            below this.
+        greater: Whether the goal's metric is better when it is large; its best value is 1 then,
+            else 0.
+        step: How finely it is measured, such as a row's share of an accuracy.
+        losses: Of trainings that ran to their end, ``-log(loss)`` on the validation split.
+        ends: What each of them reached of the goal.
+        best: The best of it so far.
+    """
+
+    below: float
+    greater: bool
+    step: float
+    losses: tuple[Curve, ...]
+    ends: tuple[float, ...]
+    best: float
+
+    def judge(self, epoch: float, loss: float) -> Judgement | None:
+        """Returns what is foreseen after an epoch; ``None`` where too few have ended."""
+        curve = Curve((epoch,), (_logarithm(loss),))
+        final = final_value(curve, self.losses, [self._scaled(end) for end in self.ends])
+        if final is None:
+            return None
+        chance = final.above(self._scaled(self.best))
+        expected = self._unscaled(final.expected)
+        return Judgement(chance, min(max(expected, min(self.ends)), max(self.ends)))
+
+    def _scaled(self, value: float) -> float:
+        return _logarithm((1 - value if self.greater else value) + self.step / 2)
+
+    def _unscaled(self, scaled: float) -> float:
+        lacking = max(0.0, math.exp(-scaled) - self.step / 2)
+        return 1 - lacking if self.greater else lacking
+
+
+def _logarithm(loss: float) -> float:
+    return -math.log(max(loss, _TINY))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ogive.estimators._curves import Stopping
 from ogive.space import Architecture
 
 __all__ = ["Estimator", "Run"]
@@ -25,6 +26,8 @@ class Run:
         folder: Where the trial keeps its files, if anywhere.
         parent: The folder of the trial that this one goes on from.
         deadline: Seconds that it may take.
+        stopping: When a training ends early, because it will not reach the best; ``None`` for
+            never.
     """
 
     number: int = 0
@@ -35,6 +38,7 @@ class Run:
     folder: Path | None = None
     parent: Path | None = None
     deadline: float | None = None
+    stopping: Stopping | None = None
 
     def report(self, step: float, metrics: Mapping[str, float]) -> None:
         """Notes metrics on the way, for the live view and the learning curve.

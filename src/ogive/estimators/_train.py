@@ -116,9 +116,13 @@ def train(
         fit_on: ``all`` trains on the validation split too, and measures nothing.
         precision: ``bf16`` computes under autocast.
 
+    With ``run.stopping`` it ends after the first epoch that makes it unlikely to end better than
+    the best, with the weights and the metrics that it has then.
+
     Returns:
         The metrics on the validation split, ``loss``, ``epochs`` trained in this run, and
-        ``train_seconds``.
+        ``train_seconds``; of one that was stopped also ``stopped_at``, in epochs, and what the
+        goal's metric was ``expected`` to end as.
 
     Raises:
         TrialFailed: If the loss is not a number, or no better than a constant prediction half-way.
@@ -223,6 +227,7 @@ class _Trainer:
         first, saved = self.made, False
         origin = self._schedule.progress(first)
         metrics: dict[str, float] = {}
+        stopped: dict[str, float] = {}
         self._ready = time.monotonic()
         ended = self._out_of_patience()  # A parent that ended early is as far as this one gets.
         # However short the time is, there is a step: no network is measured as it was made.
@@ -239,7 +244,8 @@ class _Trainer:
             if whole and self._validated and self.made < self._schedule.total:
                 metrics = self._validate()
                 self._check_progress(metrics, elapsed)
-                ended = self._out_of_patience()
+                stopped = self._stopped(metrics, elapsed)
+                ended = bool(stopped) or self._out_of_patience()
         if not saved:
             self._save_checkpoint()
         if self._validated and self._measured != self.made:
@@ -249,6 +255,7 @@ class _Trainer:
             **metrics,
             "epochs": (self.made - first) / self._steps,
             "train_seconds": time.monotonic() - self._begun,
+            **stopped,
         }
 
     def _expect_validation(self, seconds: float, steps: int) -> None:
@@ -346,14 +353,29 @@ class _Trainer:
         if self._schedule.progress(self.made, elapsed) < _NO_PROGRESS:
             return
         constant, metric = self._constant, self.task.metric
-        # What counts are the weights that are kept, should a network be past its best.
-        loss = metrics["loss"] if self._best is None else self._best.loss
+        loss = self._kept_loss(metrics)
         if loss >= constant["loss"] and metrics[metric] <= constant[metric]:
             raise TrialFailed(
                 f"A network must do better than a constant prediction by half of its training, "
                 f"but after epoch {self.made / self._steps:.1f} its {metric} is "
                 f"{metrics[metric]:.4g} and the constant's {constant[metric]:.4g}."
             )
+
+    def _kept_loss(self, metrics: Mapping[str, float]) -> float:
+        """What counts are the weights that are kept, should a network be past its best."""
+        return metrics["loss"] if self._best is None else self._best.loss
+
+    def _stopped(self, metrics: Mapping[str, float], elapsed: float) -> dict[str, float]:
+        """Says where the training is stopped, if it is, and what it was expected to end as."""
+        at, stopping = self._schedule.progress(self.made), self.run.stopping
+        # One that time moves through its schedule is ahead of where the others were.
+        if stopping is None or self._schedule.progress(self.made, elapsed) > at:
+            return {}
+        epoch = self.made / self._steps
+        judged = stopping.judge(epoch, self._kept_loss(metrics))
+        if judged is None or judged.chance >= stopping.below:
+            return {}
+        return {"stopped_at": epoch, "expected": judged.expected}
 
     def _out_of_patience(self) -> bool:
         if self._best is None or self.recipe.patience is None:

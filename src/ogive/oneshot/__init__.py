@@ -1,5 +1,6 @@
 """How a supernet is trained, and what its weights say of the architectures that share them."""
 
+from ogive.oneshot._collapse import Watched
 from ogive.oneshot._differentiable import RELAXATIONS, Found, Relaxation, search_by_gradient
 from ogive.oneshot._enas import Derived, search_by_controller
 from ogive.oneshot._inherited import Inherited, Statistics
@@ -15,6 +16,7 @@ __all__ = [
     "Paths",
     "Relaxation",
     "Statistics",
+    "Watched",
     "search_by_controller",
     "search_by_gradient",
     "train_supernet",

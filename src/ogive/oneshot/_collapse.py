@@ -7,13 +7,21 @@ with respect to the mixtures grows fast, what the search prefers from then on ge
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["ITERATIONS", "Sharpness", "dominant_eigenvalue", "twice_differentiable"]
+__all__ = [
+    "ITERATIONS",
+    "History",
+    "Sharpness",
+    "Watched",
+    "dominant_eigenvalue",
+    "twice_differentiable",
+]
 
 ITERATIONS = 10
 """Of power iteration in an epoch; each begins with the vector that the last one ended with."""
@@ -128,6 +136,37 @@ class Sharpness:
         """Goes on from what :meth:`state_dict` gave."""
         self._vector = state["vector"]
         self._epochs, self._values = list(state["epochs"]), list(state["values"])
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Where a search by gradient stood after an epoch.
+
+    Attributes:
+        epoch: Counted from 1.
+        skips: The share of layers that prefer a skip.
+        eigenvalue: The dominant one of the validation loss's Hessian in the mixtures; ``None``
+            where it was not measured.
+    """
+
+    epoch: int
+    skips: float
+    eigenvalue: float | None
+
+
+class History:
+    """What was watched, epoch by epoch."""
+
+    def __init__(self) -> None:
+        self.epochs: list[Watched] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what it remembers."""
+        return {"epochs": [astuple(each) for each in self.epochs]}
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Goes on from what :meth:`state_dict` gave."""
+        self.epochs = [Watched(*each) for each in state["epochs"]]
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

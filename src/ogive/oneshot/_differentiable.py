@@ -17,7 +17,7 @@ from ogive import nn as readings
 from ogive.errors import SettingError, SpaceError, did_you_mean
 from ogive.estimators import Batches, Data, Precision, Recipe, Run, autocast
 from ogive.nn import Mixture, NetworkFunction, Supernet
-from ogive.oneshot._collapse import Sharpness, twice_differentiable
+from ogive.oneshot._collapse import History, Sharpness, Watched, twice_differentiable
 from ogive.oneshot._course import Course, Stateful
 from ogive.oneshot._weights import SharedWeights, cuda_devices
 from ogive.space import Architecture, SearchSpace
@@ -125,6 +125,7 @@ class Found:
         preferences: For the path of each decision, its options and how much each is preferred.
         fixed: What the other decisions were.
         notes: What should be known of the result, such as that it has collapsed.
+        history: What was watched after each epoch, for signs of a collapse.
         supernet: The shared weights.
     """
 
@@ -132,6 +133,7 @@ class Found:
     preferences: Mapping[str, Mapping[str, float]]
     fixed: Mapping[str, Any]
     notes: tuple[str, ...]
+    history: tuple[Watched, ...]
     supernet: Supernet
 
     @property
@@ -142,7 +144,7 @@ class Found:
     def ranked(self) -> Iterator[Architecture]:
         """Yields architectures, the most preferred first, by the product of the preferences.
 
-        Hand the first few to ``ogive.search(start_from=...)``.
+        ``ogive.search(start_from=found)`` tries the first few first.
         """
         ordered = [
             sorted(((p, option) for option, p in options.items()), reverse=True)
@@ -326,6 +328,7 @@ class _Search:
         )
         size = sum(alpha.numel() for alpha in self._alphas.values())
         self._sharpness = Sharpness(size, weights.device)
+        self._history = History()
         self._alarm = weights.batches.steps >= _AFFORDABLE if alarm is None else alarm
         identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup,
                     "parts": parts, "fixed": dict(fixed), **weights.identity}  # fmt: skip
@@ -334,6 +337,7 @@ class _Search:
             "alphas": self._alphas,
             "adam": self._adam,
             "sharpness": self._sharpness,
+            "history": self._history,
         }
         total, epoch = weights.schedule.total, weights.batches.steps
         self._course = Course(run, identity, state, total, epoch)
@@ -350,13 +354,18 @@ class _Search:
             epoch, place = divmod(step + 1, weights.batches.steps)
             if self._alarm and done >= self._warmup and place == 0:
                 noted["eigenvalue"] = self._sharpness_after(epoch)
+            if place == 0:
+                skips = len(self._skipped(self._preferences())) / len(self._alphas)
+                self._history.epochs.append(Watched(epoch, skips, noted.get("eigenvalue")))
             self._course.note(**noted)
-        preferences = {
-            path: dict(zip(options, self._preferences(path), strict=True))
-            for path, options in self._mixture.decisions.items()
-        }
+        preferences = self._preferences()
         return Found(
-            self._space, preferences, self._fixed, self._notes(preferences), self._supernet
+            self._space,
+            preferences,
+            self._fixed,
+            self._notes(preferences),
+            tuple(self._history.epochs),
+            self._supernet,
         )
 
     # Algorithm 1
@@ -449,21 +458,30 @@ class _Search:
 
     # What came of it
 
-    def _preferences(self, path: str) -> list[float]:
-        alpha = self._alphas[path.replace(".", "/")].detach()
-        values: list[float] = self._relaxation.probabilities(alpha).tolist()
-        return values
+    def _preferences(self) -> dict[str, dict[str, float]]:
+        """How much each option of each decision is preferred."""
+        found = {}
+        for path, options in self._mixture.decisions.items():
+            alpha = self._alphas[path.replace(".", "/")].detach()
+            values = self._relaxation.probabilities(alpha).tolist()
+            found[path] = dict(zip(options, values, strict=True))
+        return found
+
+    def _skipped(self, preferences: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """The decisions whose most preferred option is a skip."""
+        skips = self._mixture.skips
+        return [
+            p for p, each in preferences.items() if max(each, key=each.__getitem__) in skips[p]
+        ]
 
     def _notes(self, preferences: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
-        skips = self._mixture.skips
-        taken = [max(options, key=options.__getitem__) for options in preferences.values()]
-        count = sum(option in skips[path] for path, option in zip(preferences, taken, strict=True))
+        count = len(self._skipped(preferences))
         sharp = self._sharpness.note()
         notes = () if sharp is None else (sharp,)
-        if count < _SKIPS * len(taken):
+        if count < _SKIPS * len(preferences):
             return notes
         collapsed = (
-            f"The search has collapsed: {count} of {len(taken)} layers are skips. Shared weights "
+            f"The search has collapsed: {count} of {len(preferences)} layers are skips. Shared weights "
             "learn skips first (Zela et al. 2020, arXiv:1909.09656): stop it earlier, warm the "
             "weights up for longer, or raise their weight decay."
         )

@@ -13,18 +13,19 @@ from ogive.report._figure import LINES, html, plain
 from ogive.report._records import Row, Search, thin
 from ogive.text import axis_label, cost, label, scaled, score, shorten
 
-__all__ = ["against", "costs_of", "curves", "front", "over_time", "thinned"]
+__all__ = ["against", "by_gradient", "costs_of", "curves", "front", "over_time", "thinned"]
 
 _MOST_POINTS = 1000  # a chart, so that the report of 10,000 trials stays under 8 MB
 _MOST_CURVES = 12
 
 _RUNGS = ("#8fb8de", "#5b93d6", "#3a6fc4", "#6a5acd")
-_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT = (
+_BEST, _FINALIST, _REFERENCE, _FAILED, _LIMIT, _STOPPED = (
     "#e8871e",
     "#2aa35a",
     "#a259d9",
     "#d64545",
     "#d64545",
+    "#8b95aa",
 )
 
 
@@ -37,7 +38,7 @@ def over_time(search: Search) -> str:
     goal = search.goal
     end = max(row.ended or 0.0 for row in rows)
     unit, seconds = _time_unit(end)
-    best = _best_so_far(search, scored)
+    best = _best_so_far(search, [row for row in scored if not row.stopped])
     figure = go.Figure()
     shown = thin(scored, _MOST_POINTS, keep=_marked(search, best))
     for name, group, marker in _groups(search, shown):
@@ -124,9 +125,38 @@ def curves(search: Search) -> str:
     return html(figure, "curves")
 
 
+def by_gradient(search: Search) -> str:
+    """What a search by gradient preferred and how sharp its minimum was, over its epochs."""
+    history = search.part("by_gradient").get("history") or []
+    if not history:
+        return ""
+    figure = go.Figure()
+    lines = (
+        ("layers that prefer a skip", "skips", 100.0, "y", LINES[0]),
+        ("dominant eigenvalue", "eigenvalue", 1.0, "y2", LINES[1]),
+    )
+    for name, key, unit, axis, colour in lines:
+        points = [(each["epoch"], each[key]) for each in history if each.get(key) is not None]
+        if points:
+            figure.add_scatter(
+                x=[epoch for epoch, _ in points],
+                y=[unit * value for _, value in points],
+                mode="lines+markers",
+                name=name,
+                yaxis=axis,
+                line={"color": colour, "width": 2},
+            )
+    figure.update_layout(
+        xaxis={"title": "epoch"},
+        yaxis={"title": "layers (%)", "range": [0, 100]},
+        yaxis2={"title": "eigenvalue", "overlaying": "y", "side": "right"},
+    )
+    return html(figure, "by-gradient")
+
+
 def _against(search: Search, name: str, place: str) -> str:
     last: dict[Any, Row] = {}
-    for row in search.scored:
+    for row in (row for row in search.scored if not row.stopped):
         known = last.get(row.key)
         if row.value(name) is not None and (known is None or row.fidelity >= known.fidelity):
             last[row.key] = row
@@ -170,11 +200,13 @@ def _against(search: Search, name: str, place: str) -> str:
 def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], dict[str, Any]]]:
     """The rows by what they were run for, the strategy's own by how long they were trained."""
     winner = search.winner
-    own = [row for row in rows if row.role == "search"]
+    stopped = [row for row in rows if row.stopped]
+    own = [row for row in rows if row.role == "search" and not row.stopped]
     rungs = sorted({round(row.fidelity, 3) for row in own})
     if len(rungs) > len(_RUNGS):
         rungs = [0.25, 0.5, 0.999, 1.0]
-    groups = []
+    hollow = {"color": _STOPPED, "size": 6, "symbol": "circle-open"}
+    groups = [("stopped: expected", stopped, hollow)]
     below = 0.0
     colours = _RUNGS[-len(rungs) :] if len(rungs) > 1 else (_RUNGS[1],)
     for rung, colour in zip(rungs, colours, strict=False):
@@ -243,6 +275,8 @@ def _hover(search: Search, row: Row) -> str:
     lines = [f"<b>trial {row.number}</b> · {row.role} · {100 * row.fidelity:.0f} % of the epochs"]
     if row.state == "complete":
         lines.append(f"{plain(label(goal))} {score(goal, row.value(goal))}")
+    if row.stopped:
+        lines[-1] += f", as expected when stopped after epoch {row.metrics['stopped_at']:g}"
     lines += [f"{plain(label(name))} {cost(name, value)}" for name, value in row.costs.items()]
     if row.error:
         lines.append(plain(shorten(row.error, 60)))

@@ -36,7 +36,7 @@ def to_optuna(
     A trial keeps its number, its objectives (each in its own direction), its decisions (a subset
     as a yes or no for each option), and the first objective after each epoch as intermediate
     values. Role, fidelity, metrics, costs and error are its user attributes. What a limit rejected
-    is pruned. The final training is left out: no validation data are left to measure it on.
+    or what was stopped is pruned. The final training is left out: no validation data are left to measure it on.
 
     Args:
         summary: What ``ogive show --json`` prints, of a search at any moment.
@@ -96,6 +96,8 @@ def _trials(summary: Mapping[str, Any]) -> Iterator[optuna.trial.FrozenTrial]:
     for trial in summary["trials"]:
         if trial["role"] == "final":
             continue
+        stopped = "stopped_at" in trial["metrics"]
+        values = [] if stopped else trial["values"]  # What was expected is among its attributes.
         parameters = [
             parameter
             for path, value in Architecture.from_json(trial["architecture"]).items()
@@ -104,9 +106,9 @@ def _trials(summary: Mapping[str, Any]) -> Iterator[optuna.trial.FrozenTrial]:
         yield library.FrozenTrial(
             number=trial["number"],
             trial_id=trial["number"],
-            state=library.TrialState[_STATES[trial["state"]]],
+            state=library.TrialState["PRUNED" if stopped else _STATES[trial["state"]]],
             value=None,
-            values=[sign * v for sign, v in zip(signs, trial["values"], strict=False)] or None,
+            values=[s * v for s, v in zip(signs, values, strict=False)] or None,
             datetime_start=created + timedelta(seconds=trial["started"]),
             datetime_complete=(
                 created + timedelta(seconds=trial["ended"]) if trial["ended"] is not None else None

@@ -13,7 +13,10 @@ JSON = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trial. Times are in seconds since the search began."""
+    """One trial. Times are in seconds since the search began.
+
+    Of one that was stopped the goal's metric is what it was expected to end as.
+    """
 
     number: int
     role: str
@@ -25,6 +28,11 @@ class Row:
     curve: Sequence[Mapping[str, float]]
     error: str
     ended: float | None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was ended early, as it would not have reached the best."""
+        return "stopped_at" in self.metrics
 
     def value(self, name: str) -> float | None:
         """A metric or a cost, or None where it was not measured."""
@@ -97,11 +105,11 @@ class Search:
 def read(summary: JSON) -> Search:
     """Reads a summary, as ``ogive show --json`` prints it."""
     clean = text.finite(summary)
-    rows = [_row(trial) for trial in clean.get("trials") or ()]
     task = clean.get("task") or {}
     objectives = [Objective(name, greater=True) for name in clean.get("maximize") or ()]
     objectives += [Objective(name, greater=False) for name in clean.get("minimize") or ()]
     objectives = objectives or [Objective(task.get("metric") or "accuracy", greater=True)]
+    rows = [_row(trial, objectives[0].name) for trial in clean.get("trials") or ()]
     return Search(clean, rows, objectives)
 
 
@@ -115,14 +123,17 @@ def thin(rows: Sequence[Row], most: int, *, keep: Iterable[int] = ()) -> list[Ro
     return [row for row in rows if row.number in kept]
 
 
-def _row(trial: JSON) -> Row:
+def _row(trial: JSON, goal: str) -> Row:
+    metrics = _numbers(trial.get("metrics"))
+    if "stopped_at" in metrics:
+        metrics[goal] = metrics["expected"]
     return Row(
         number=int(trial["number"]),
         role=trial.get("role") or "search",
         state=trial.get("state") or "running",
         architecture=trial.get("architecture") or {},
         fidelity=trial.get("fidelity") or 1.0,
-        metrics=_numbers(trial.get("metrics")),
+        metrics=metrics,
         costs=_numbers(trial.get("costs")),
         curve=[_numbers(point) for point in trial.get("curve") or ()],
         error=str(trial.get("error") or ""),

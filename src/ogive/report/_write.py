@@ -13,6 +13,7 @@ from ogive import text
 from ogive.report import _charts
 from ogive.report._draw import draw
 from ogive.report._page import write_page
+from ogive.report._predicted import predicted
 from ogive.report._records import JSON, Row, Search, read
 from ogive.report._worth import ENOUGH, option_label, worth
 
@@ -37,7 +38,7 @@ def write(summary: JSON, path: str | Path) -> None:
 
 def _view(search: Search) -> dict[str, Any]:
     goal = search.goal.name
-    graph = search.part("graph")
+    graph, stopped = search.part("graph"), search.part("stopped")
     return {
         "status": search.summary.get("status") or "unknown",
         "title": _title(search),
@@ -49,11 +50,15 @@ def _view(search: Search) -> dict[str, Any]:
         "decisions": _decisions(search.part("best").get("architecture")),
         "over_time": _charts.over_time(search),
         "thinned": _charts.thinned(search),
+        "stopped": text.stopped(stopped) if stopped.get("trials") else "",
         "goal": _capital(text.label(goal)),
         "limited": bool(search.part("limits")),
         "against": _charts.against(search, _charts.costs_of(search)[:_MOST_CHARTS]),
         "curves": _charts.curves(search),
         "worth": worth(search),
+        "gradient": _gradient(search),
+        "gradient_chart": _charts.by_gradient(search),
+        "predicted": predicted(search),
         "enough": ENOUGH,
         "gap": partial(text.gap, goal),
         "failures": _failures(search.rows),
@@ -213,6 +218,22 @@ def _verdict(told: JSON) -> str:
     return f"The found network is {difference['verdict']}: {measured}."
 
 
+def _gradient(search: Search) -> Sequence[tuple[bool, str]]:
+    """What is said of the search by gradient that this one began from, and whether it is bad."""
+    told = search.part("by_gradient")
+    if not told:
+        return ()
+    if told.get("notes"):
+        return [(True, note) for note in told["notes"]]
+    measured = any(each.get("eigenvalue") is not None for each in told.get("history") or ())
+    sharpness = (
+        "and the dominant eigenvalue raised no alarm"
+        if measured
+        else "but its eigenvalue was not measured; search_by_gradient(alarm=True) does so"
+    )
+    return [(False, f"Skips did not take over, {sharpness}.")]
+
+
 def _limits(search: Search) -> list[tuple[str, str, str, bool]]:
     costs = search.part("best").get("costs") or {}
     return [
@@ -261,6 +282,7 @@ def _made(search: Search) -> list[tuple[str, str]]:
         ("run folder", summary.get("run")),
         ("space", f"{space.get('name')}, {_size(space.get('size'))} architectures"),
         ("strategy", strategy.get("name")),
+        ("estimator", summary.get("estimator") or "training"),
         ("seed", summary.get("seed")),
         ("ogive", summary.get("ogive")),
         ("began", summary.get("created")),

@@ -23,6 +23,7 @@ from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._npenas import NPENAS
 from ogive.strategies._nsga2 import NSGA2
 from ogive.strategies._optuna import OptunaSampler
+from ogive.strategies._performance import PerformancePredictor, Ranking
 from ogive.strategies._policy import Controller, Independent, Policy
 from ogive.strategies._policy_gradient import PolicyGradient, make_policy
 from ogive.strategies._ppo import PPO
@@ -51,9 +52,11 @@ __all__ = [
     "LocalSearch",
     "MultiObjective",
     "OptunaSampler",
+    "PerformancePredictor",
     "Policy",
     "PolicyGradient",
     "RandomSearch",
+    "Ranking",
     "RegularizedEvolution",
     "Reinforce",
     "SideInformation",

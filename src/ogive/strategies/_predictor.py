@@ -10,11 +10,11 @@ import numpy as np
 
 from ogive.space import Architecture, PathEncoder, SearchSpace
 from ogive.strategies._ensemble import Array, Ensemble
-from ogive.strategies._features import Features
+from ogive.strategies._features import Features, SideInformation
 from ogive.strategies._known import Known
 from ogive.strategies._surrogate import milestone, warped
 
-__all__ = ["Predictor"]
+__all__ = ["Inputs", "Predictor", "trained"]
 
 _HIDDEN = (20, 20, 20)
 _STEPS = 100
@@ -24,11 +24,58 @@ _DRAWN = 1_000
 """Architectures whose paths become inputs."""
 
 
-class Predictor:
-    """An ensemble over decisions, counts of options and, where a space has a graph, paths.
+class Inputs:
+    """What networks predict from: decisions, counts of options, side information, and paths.
 
     Decisions stand beside the paths, because a graph need not show all of them (widths, a recipe);
     on NAS-Bench-201 and NAS-Bench-101 both together rank architectures better than paths alone.
+
+    Args:
+        space: Whose architectures.
+        side: Numbers known of each architecture, if any.
+        paths: Whether the paths of the space's graph are among them, if it has one.
+    """
+
+    def __init__(
+        self, space: SearchSpace, side: SideInformation | None = None, *, paths: bool = True
+    ) -> None:
+        self._space, self._side = space, side
+        self._graph = space.graph if paths else None
+
+    def __call__(self, forms: Sequence[Architecture]) -> Array:
+        """Returns ``(forms, columns)``."""
+        own = self._features(forms)
+        parts = [own[0], *own[2:]]  # The second says of each decision what the first says, too.
+        if self._graph is not None:
+            parts.append(self._paths(map(self._graph, forms)))
+        return np.hstack(parts)
+
+    @cached_property
+    def _features(self) -> Features:
+        return Features(self._space, self._side)
+
+    @cached_property
+    def _paths(self) -> PathEncoder:
+        assert self._graph is not None
+        rng = Random(0)
+        return PathEncoder(self._graph(self._space.sample(rng)) for _ in range(_DRAWN))
+
+
+def trained(inputs: Array, targets: Array, *, members: int) -> Ensemble:
+    """Returns an ensemble that has learned the targets.
+
+    Args:
+        inputs: Shape ``(points, columns)``.
+        targets: Shape ``(points,)``, of about zero mean and unit variance.
+        members: How many networks.
+    """
+    ensemble = Ensemble([inputs.shape[1], *_HIDDEN], members=members)
+    ensemble.fit(inputs, targets, steps=_STEPS, rate=_RATE)
+    return ensemble
+
+
+class Predictor:
+    """An ensemble over :class:`Inputs`, trained on the trials of a search.
 
     Args:
         space: Whose architectures.
@@ -38,6 +85,7 @@ class Predictor:
 
     def __init__(self, space: SearchSpace, known: Known, *, members: int) -> None:
         self._space, self._known, self._members = space, known, members
+        self._inputs = Inputs(space)
         self._trained: tuple[list[Architecture], Array, Ensemble] | None = None
 
     def __call__(self, architectures: Sequence[Architecture]) -> Array | None:
@@ -65,31 +113,10 @@ class Predictor:
         targets = warped(values[:, 0])
         known = self._trained
         if known is None or known[0] != forms or not np.array_equal(known[1], targets):
-            inputs = self._inputs(forms)
-            ensemble = Ensemble([inputs.shape[1], *_HIDDEN], members=self._members)
-            ensemble.fit(inputs, targets, steps=_STEPS, rate=_RATE)
+            ensemble = trained(self._inputs(forms), targets, members=self._members)
             self._trained = forms, targets, ensemble
             return ensemble
         return known[2]
-
-    def _inputs(self, forms: Sequence[Architecture]) -> Array:
-        own = self._features(forms)
-        parts = [own[0], *own[2:]]  # The second says of each decision what the first says, too.
-        if self._space.graph is not None:
-            parts.append(self._paths(map(self._space.graph, forms)))
-        return np.hstack(parts)
-
-    # What follows from the space alone
-
-    @cached_property
-    def _features(self) -> Features:
-        return Features(self._space)
-
-    @cached_property
-    def _paths(self) -> PathEncoder:
-        assert self._space.graph is not None
-        rng = Random(0)
-        return PathEncoder(self._space.graph(self._space.sample(rng)) for _ in range(_DRAWN))
 
 
 def _differ(values: Array) -> bool:

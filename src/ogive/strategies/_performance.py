@@ -1,13 +1,13 @@
 """How good an architecture will be, learned from the trials of a search.
 
-Regression on encodings as in White et al. 2021 (arXiv:2104.01177, section 3), whose measure of
-such predictors, the rank correlation on networks they have not seen, is measured here as trials
-come in, by folds.
+Regression on encodings, on what a graph shows and on zero-cost proxies, as in White et al. 2021
+(arXiv:2104.01177, section 3), whose measure of such predictors, the rank correlation on networks
+that they have not seen, is measured here by folds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,14 +18,27 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
-from ogive.strategies import Features, GaussianProcess, SideInformation
+from ogive.strategies._features import Features, SideInformation
+from ogive.strategies._gp import GaussianProcess
+from ogive.strategies._known import Known
+from ogive.strategies._predictor import Inputs, trained
+from ogive.trial import Trial
 
 __all__ = ["PerformancePredictor", "Ranking"]
 
 _Floats = NDArray[np.float64]
 _Model = Callable[[list[_Floats]], _Floats]
 
-Kind = Literal["gp", "boosting"]
+Kind = Literal["gp", "boosting", "ensemble"]
+
+_KINDS = {
+    "gp": "A Gaussian process",
+    "boosting": "Boosted trees",
+    "ensemble": "An ensemble of networks",
+}
+
+_MEMBERS = 5
+"""Networks of an ensemble, as BANANAS has them."""
 
 _FOLDS = 5
 _FEWEST = 10
@@ -56,18 +69,35 @@ class Ranking:
         """Whether chance alone would rank as well in fewer than one of a hundred searches."""
         return self.chance < _CHANCE
 
+    def explain(self) -> str:
+        """Says in a sentence how far the predictions can be relied on."""
+        if self.chance == 1 and not self.spearman:
+            return f"Nothing was learned from {self.networks} networks; nothing is predicted."
+        said = (
+            f"a rank correlation of {self.spearman:.2f} with what {self.networks} networks were "
+            "worth, each predicted by a model that had not seen it"
+        )
+        if self.beats_chance:
+            return f"The predictions have {said}."
+        return f"Nothing is predicted: chance may well have {said}."
+
 
 class PerformancePredictor:
     """Predicts the value of architectures, and says by folds how well it ranks them.
 
     Args:
         space: Whose architectures.
-        kind: ``gp``, a Gaussian process, or ``boosting``, boosted trees.
+        kind: ``gp``, a Gaussian process, ``boosting``, boosted trees, or ``ensemble``, five small
+            networks whose mean counts.
         side: Numbers known of each architecture, such as zero-cost proxies.
-        graph: Whether the space's graph is a feature.
+        graph: Whether the space's graph is a feature: its labels, or for an ensemble its paths.
+
+    Attributes:
+        ranking: How well it ranks what it has not seen.
+        history: The same after 10, 20, 40, … and all networks of the trials that it learned from.
 
     Raises:
-        SettingError: If ``kind`` is neither.
+        SettingError: If ``kind`` is none of these.
     """
 
     def __init__(
@@ -78,12 +108,32 @@ class PerformancePredictor:
         side: SideInformation | None = None,
         graph: bool = False,
     ) -> None:
-        if kind not in ("gp", "boosting"):
-            raise SettingError(f"A predictor is 'gp' or 'boosting', but got kind={kind!r}.")
+        if kind not in _KINDS:
+            raise SettingError(
+                f"A predictor is {' or '.join(map(repr, _KINDS))}, but got kind={kind!r}."
+            )
         self._space, self._kind = space, kind
         self._features = Features(space, side, graph=graph)
+        self._inputs = Inputs(space, side, paths=graph)
         self._model: _Model | None = None
         self.ranking = Ranking(0.0, 1.0, 0)
+        self.history: tuple[Ranking, ...] = ()
+
+    def learn(self, trials: Iterable[Trial]) -> PerformancePredictor:
+        """Learns from the trials of a search, by their first objective.
+
+        Each network counts once, with what its longest training promises in full.
+
+        Args:
+            trials: As a strategy is told them; those that still run are left out.
+        """
+        known = Known(self._space)
+        for trial in trials:
+            known.tell(trial)
+        forms, values = known.values()
+        worth = values[:, 0].tolist()
+        self.history = tuple(self.fit(forms[:n], worth[:n]).ranking for n in _doubled(len(forms)))
+        return self
 
     def fit(
         self, architectures: Sequence[Architecture], values: Sequence[float]
@@ -105,7 +155,7 @@ class PerformancePredictor:
         self._model, self.ranking = None, Ranking(0.0, 1.0, len(targets))
         if len(set(targets.tolist())) < _FEWEST:
             return self
-        points = self._features(list(groups))
+        points = self._points(list(groups))
         self.ranking = self._by_folds(points, targets)
         self._model = self._fitted(points, targets)
         return self
@@ -114,7 +164,16 @@ class PerformancePredictor:
         """Returns the expected values, or ``None`` unless the ranking beats chance."""
         if self._model is None or not self.ranking.beats_chance:
             return None
-        return self._model(self._features([self._space.canonical(a) for a in architectures]))
+        return self._model(self._points([self._space.canonical(a) for a in architectures]))
+
+    def explain(self) -> str:
+        """Says what it is, and how far its predictions can be relied on."""
+        return f"{_KINDS[self._kind]}. {self.ranking.explain()}"
+
+    def _points(self, forms: Sequence[Architecture]) -> list[_Floats]:
+        if self._kind == "ensemble":
+            return [np.asarray(self._inputs(forms), dtype=np.float64)]
+        return self._features(forms)
 
     def _by_folds(self, points: list[_Floats], targets: _Floats) -> Ranking:
         fold = np.random.default_rng(0).permutation(len(targets)) % _FOLDS
@@ -140,7 +199,18 @@ class PerformancePredictor:
             process = GaussianProcess(self._features.terms)
             posterior = process.posterior(process.fit(points, scaled), points, scaled)
             return lambda new: posterior.mean(new) * spread + mean
+        if self._kind == "ensemble":
+            networks = trained(points[0], scaled, members=_MEMBERS)
+            return lambda new: networks(new[0]).mean(0) * spread + mean
         trees = HistGradientBoostingRegressor(
             max_iter=100, min_samples_leaf=min(20, max(2, len(targets) // 10)), random_state=0
         ).fit(np.hstack(points), scaled)
         return lambda new: np.asarray(trees.predict(np.hstack(new))) * spread + mean
+
+
+def _doubled(n: int) -> list[int]:
+    """The fewest, twice as many and so on, and all."""
+    sizes = [_FEWEST]
+    while 2 * sizes[-1] < n:
+        sizes.append(2 * sizes[-1])
+    return [size for size in sizes if size < n] + [n]

@@ -4,6 +4,7 @@ from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
 from ogive.estimators._curves import Curve, FinalValue, chance_to_beat, final_value
+from ogive.estimators._fidelity import Fidelity, check_fidelities, fidelities
 from ogive.estimators._ladder import (
     Agreement,
     Climbed,
@@ -42,6 +43,7 @@ __all__ = [
     "Curve",
     "Data",
     "Estimator",
+    "Fidelity",
     "FinalValue",
     "FitOn",
     "Ladder",
@@ -63,7 +65,9 @@ __all__ = [
     "aggregate_ranks",
     "autocast",
     "chance_to_beat",
+    "check_fidelities",
     "device_of",
+    "fidelities",
     "final_value",
     "measure_speed",
     "optimizer_of",

@@ -26,7 +26,7 @@ from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import Me, SearchState
 from ogive.engine._summary import fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
-from ogive.estimators import Estimator, RecipeLike
+from ogive.estimators import Estimator, Fidelity, RecipeLike
 from ogive.executors import WorkerPool
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
@@ -57,6 +57,7 @@ def search(
     start_from: Prior = (),
     estimator: Estimator | None = None,
     recipe: RecipeLike | None = None,
+    fidelity: Fidelity | Sequence[Fidelity] = "epochs",
     executor: Executor | None = None,
     workers: int | None = None,
     journal: str | Path | Journal | None = None,
@@ -88,6 +89,9 @@ def search(
         estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
             by default. The finals train in any case, if there is a network function.
         recipe: How networks are trained, or a function that chooses it.
+        fidelity: What a training is given less of, where a strategy asks for a cheaper one:
+            ``epochs``, ``data``, ``resolution``, ``width`` or several of these, as in
+            :class:`Training`. The finals are full trainings in any case.
         executor: Where trials run; worker processes on this machine by default.
         workers: Trials side by side; measured by default.
         journal: A file, a database URL or a :class:`Journal`; ``journal.db`` in the run folder by
@@ -118,6 +122,7 @@ def search(
         start_from=start_from,
         estimator=estimator,
         recipe=recipe,
+        fidelity=fidelity,
         seed=seed,
         folder=folder,
     )

@@ -16,17 +16,19 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.errors import SettingError, TrialFailed
+from ogive.estimators._batch import Batch
 from ogive.estimators._batches import Batches, Data, FitOn, laid_out, learned
 from ogive.estimators._fidelity import Fidelity, Part, check_fidelities, fidelities
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
-from ogive.nn import Chooser, NetworkFunction
+from ogive.nn import Chooser, Heir, NetworkFunction
 from ogive.space import Architecture
 from ogive.task import Split, Task
 
@@ -48,6 +50,9 @@ Precision = Literal["fp32", "bf16"]
 _EVALUATION_BATCH = 512
 
 _MODEL, _CHECKPOINT = "model.safetensors", "checkpoint.pt"
+
+_LOOK = 64
+"""Samples on which new layers of a network that inherits are tried."""
 
 _NO_PROGRESS = 0.5
 """The share of a training after which it must be better than predicting a constant."""
@@ -565,10 +570,24 @@ class Training:
         check_fidelities(fidelities(self.fidelity), self.task)
 
     def __call__(self, architecture: Architecture, run: Run) -> dict[str, float]:
-        """Builds the network from the run's seed, trains it, and returns its metrics."""
+        """Builds the network from the run's seed, trains it, and returns its metrics.
+
+        With ``run.inherits`` it begins with the weights of the run's parent
+        (:func:`ogive.nn.inherit`), and the metrics say what share of its own come from there:
+        ``inherited``. Where there is nothing to inherit, since the parent's files are gone or
+        another network's, it trains in full: a shorter training from scratch says nothing beside
+        those of heirs.
+        """
+        heir = self._heir(architecture, run)
+        if run.inherits is not None:
+            fidelity = 1.0 if heir is None else run.fidelity
+            run = replace(run, fidelity=fidelity, parent=None, inherits=None)
+            share = {"inherited": 0.0 if heir is None else heir.share}
+        else:
+            share = {}
         part, recipe = self.part(run.fidelity), self.recipe_of(architecture)
         task = part.task(self.task)
-        network = self.built(architecture, run.seed, part.width)
+        network = heir.network if heir else self.built(architecture, run.seed, part.width)
         if part.side < 1:
             _check_size(network, task)
         shorter = replace(run, fidelity=part.epochs, parent=run.parent if part.goes_on else None)
@@ -579,7 +598,27 @@ class Training:
             (run.folder / _CHECKPOINT).unlink(missing_ok=True)
             if part.width < 1:
                 (run.folder / _MODEL).unlink()
-        return {**metrics, "epochs": metrics["epochs"] * part.epoch}
+        return {**metrics, **share, "epochs": metrics["epochs"] * part.epoch}
+
+    def _heir(self, architecture: Architecture, run: Run) -> Heir | None:
+        """The network with the weights of the run's parent, if it inherits and they are there."""
+        if run.inherits is None or run.parent is None:
+            return None
+        if self.part(run.fidelity).width < 1:
+            raise SettingError(
+                "A network that inherits weights has the widths of its architecture, but the "
+                "fidelity 'width' makes it narrower. Take another fidelity, or inherit=0."
+            )
+        inputs = Batch.of(self.task, _LOOK).inputs
+        with torch.random.fork_rng(_cuda()):
+            torch.manual_seed(run.seed)
+            try:
+                weights = load_file(run.parent / _MODEL)
+                return readings.inherit(
+                    self.network, self.task, architecture, run.inherits, weights, inputs
+                )
+            except (*_DAMAGED, SafetensorError):
+                return None
 
     def part(self, fidelity: float) -> Part:
         """Returns what is left of a training at a fidelity."""

@@ -578,16 +578,22 @@ class Training:
         another network's, it trains in full: a shorter training from scratch says nothing beside
         those of heirs.
         """
-        heir = self._heir(architecture, run)
-        if run.inherits is not None:
-            fidelity = 1.0 if heir is None else run.fidelity
-            run = replace(run, fidelity=fidelity, parent=None, inherits=None)
-            share = {"inherited": 0.0 if heir is None else heir.share}
-        else:
-            share = {}
+        if run.inherits is None:
+            return self._trained(architecture, run)
+        heir = self._heir(architecture, run.inherits, run)
+        run = replace(run, parent=None, inherits=None)
+        if heir is None:
+            scratch = self._trained(architecture, replace(run, fidelity=1.0))
+            return {**scratch, "inherited": 0.0}
+        return {**self._trained(architecture, run, heir.network), "inherited": heir.share}
+
+    def _trained(
+        self, architecture: Architecture, run: Run, network: nn.Module | None = None
+    ) -> dict[str, float]:
         part, recipe = self.part(run.fidelity), self.recipe_of(architecture)
         task = part.task(self.task)
-        network = heir.network if heir else self.built(architecture, run.seed, part.width)
+        if network is None:
+            network = self.built(architecture, run.seed, part.width)
         if part.side < 1:
             _check_size(network, task)
         shorter = replace(run, fidelity=part.epochs, parent=run.parent if part.goes_on else None)
@@ -598,11 +604,11 @@ class Training:
             (run.folder / _CHECKPOINT).unlink(missing_ok=True)
             if part.width < 1:
                 (run.folder / _MODEL).unlink()
-        return {**metrics, **share, "epochs": metrics["epochs"] * part.epoch}
+        return {**metrics, "epochs": metrics["epochs"] * part.epoch}
 
-    def _heir(self, architecture: Architecture, run: Run) -> Heir | None:
-        """The network with the weights of the run's parent, if it inherits and they are there."""
-        if run.inherits is None or run.parent is None:
+    def _heir(self, architecture: Architecture, parent: Architecture, run: Run) -> Heir | None:
+        """The network with the weights of the run's parent, if they are there."""
+        if run.parent is None:
             return None
         if self.part(run.fidelity).width < 1:
             raise SettingError(
@@ -610,12 +616,12 @@ class Training:
                 "fidelity 'width' makes it narrower. Take another fidelity, or inherit=0."
             )
         inputs = Batch.of(self.task, _LOOK).inputs
-        with torch.random.fork_rng(_cuda()):
+        with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
             torch.manual_seed(run.seed)
             try:
                 weights = load_file(run.parent / _MODEL)
                 return readings.inherit(
-                    self.network, self.task, architecture, run.inherits, weights, inputs
+                    self.network, self.task, architecture, parent, weights, inputs
                 )
             except (*_DAMAGED, SafetensorError):
                 return None

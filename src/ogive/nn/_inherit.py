@@ -2,10 +2,11 @@
 
 Where the graph of the network can be followed, what it computes is what the other one did, however
 much wider or deeper it is. Two deviations from the paper. Channel j of the wider layer copies
-channel ``j % before`` and not one drawn at random (eq. 2), so that all are copied about as often,
-and a layer normalisation keeps its mean where the width is a multiple. And what a copied channel is
-worth to the next layer is not divided in equal parts with noise added (eq. 3), but for each of its
-outputs in random parts of the same sum: copies learn different things, and nothing is changed.
+channel ``j % before`` and not one drawn at random (the paper's mapping g), so that all are copied
+about as often, and a layer normalisation keeps its mean where the width is a multiple. And what a
+copied channel is worth to the next layer is not divided in equal parts with noise added, but for
+each of its outputs in random parts of the same sum: copies learn different things, and what is
+computed stays as it was to the last bits.
 """
 
 from __future__ import annotations
@@ -257,9 +258,9 @@ def _identify(new: nn.Module) -> bool:
 
 
 def _calibrate(new: nn.Module, got: Tensor) -> None:
-    """Lets normalisations undo themselves, by the mean and deviation of what they get (section 2.4).
+    """Lets normalisations undo themselves, by the mean and deviation of what they get.
 
-    So the identity holds in training, too, where they go by their batch.
+    The paper does so where it inserts a layer. So the identity holds in training, too, where they go by their batch.
     """
     norms = [m for m in new.modules() if isinstance(m, _BatchNorm)]
     seen: dict[nn.Module, Tensor] = {}

@@ -36,8 +36,8 @@ class RegularizedEvolution(Strategy):
     architectures).
 
     With ``inherit`` a child begins with its parent's weights (:func:`ogive.nn.inherit`) and is
-    trained for that share of a full training, as in Real et al. 2017 (arXiv:1703.01041, section
-    3.5). Its value is then that of a lineage: it has the training of its parent behind it, that of
+    trained for that share of a full training, as in Real et al. 2017 (arXiv:1703.01041).
+    Its value is then that of a lineage: it has the training of its parent behind it, that of
     the parent's parent, and so on. Between parent and child it says what the change was worth, and
     the two compete as equals; over many generations it grows by training alone, which favours the
     young, as this algorithm does anyway. So it is no measure beside networks that were trained by

@@ -24,8 +24,10 @@ class Proposal:
     Attributes:
         architecture: What to try.
         fidelity: The share of the full training, in (0, 1].
-        parent: The number of an earlier trial of the same architecture at a lower fidelity, from
-            whose checkpoint training goes on.
+        parent: The number of an earlier trial to begin with: of the same architecture at a lower
+            fidelity, from whose checkpoint training goes on; or of another architecture, whose
+            weights are inherited where they fit. Where its files are gone, training is from
+            scratch, and in the second case in full.
     """
 
     architecture: Architecture

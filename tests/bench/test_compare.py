@@ -98,6 +98,12 @@ def test_a_longer_training_takes_what_is_missing(nb101: Path) -> None:
     assert [trial.value for trial in strategy.told[1::2]] == [0.1, 0.3, 0.5, 0.2, 0.5, 0.7]
 
 
+def test_a_table_has_no_weights_to_inherit(table: Table) -> None:
+    heirs = RegularizedEvolution(table.space, population=2, sample=1, inherit=0.5)
+    with pytest.raises(SettingError, match="no inherited weights"):
+        compare(table, {"heirs": lambda _: heirs}, seeds=1, workers=1, queries=10)
+
+
 def test_a_number_that_is_missing_is_a_failed_trial(table: Table) -> None:
     table.columns["c10valid_val_acc_200_avg"][2] = math.nan
     _, strategy = ran(table, 1, 2, queries=5)

@@ -401,6 +401,7 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
         start_from=(),
         estimator=None,
         recipe=QUICK,
+        fidelity="epochs",
         seed=0,
         folder=tmp_path,
     )

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from random import Random
 
@@ -53,6 +54,11 @@ class TestLocal(StrategyContract):
 class TestEvolution(StrategyContract):
     def make(self, space):
         return RegularizedEvolution(space, population=20, sample=5)
+
+
+class TestEvolutionOfHeirs(StrategyContract):
+    def make(self, space):
+        return RegularizedEvolution(space, population=20, sample=5, inherit=0.5)
 
 
 class TestNSGA2(StrategyContract):
@@ -174,6 +180,7 @@ def test_a_strategy_is_made_by_its_name_and_settings():
         "population": 7,
         "sample": 2,
         "start_from": [],
+        "inherit": 0.0,
     }
     assert isinstance(by_name("asha", SPACE, proposer="random").proposer, RandomSearch)
 
@@ -316,6 +323,43 @@ def test_what_breaks_in_a_longer_training_is_no_parent():
     strategy.tell(ended(running(2, Proposal(breaks, 1.0, parent=0)), None))
     children = [p.architecture["x"] for p in strategy.ask(20, Random(0))]
     assert np.median(children) > 5 * 10**8
+
+
+def test_heirs_compete_with_those_that_were_trained_in_full():
+    space = SearchSpace([Decision("x", "integer", low=0, high=10**9)])
+    strategy = RegularizedEvolution(space, population=3, sample=3, inherit=0.25)
+    full, heir, short = (Architecture({"x": x}) for x in (0, 10**9, 5 * 10**8))
+    strategy.tell(ended(running(0, Proposal(full)), 1.0))
+    strategy.tell(ended(running(1, Proposal(heir, 0.25, parent=0)), 2.0))
+    strategy.tell(ended(running(2, Proposal(short, 0.1)), 3.0))
+    strategy.tell(running(3, Proposal(Architecture({"x": 1}))))
+    proposals = strategy.ask(200, Random(0))
+    assert {proposal.fidelity for proposal in proposals} == {0.25}
+    counts = Counter(proposal.parent for proposal in proposals)
+    assert counts[1] > counts[0] > counts[2] > 0
+    assert strategy.needs() == {0, 1, 2}
+    strategy.tell(ended(running(4, Proposal(Architecture({"x": 2}))), 0.0))
+    assert strategy.needs() == {1, 2, 4}
+
+
+def test_without_inheritance_no_parent_is_named():
+    problem = synthetic(2)
+    strategy = RegularizedEvolution(problem.space, population=5, sample=2)
+    trials = play(strategy, problem.value, 30)
+    assert all(t.proposal.parent is None and t.fidelity == 1 for t in trials)
+    assert strategy.needs() == set()
+    heirs = RegularizedEvolution(problem.space, population=5, sample=2, inherit=True)
+    trials = play(heirs, problem.value, 30)
+    assert sum(t.proposal.parent is not None for t in trials) > 20
+    assert all(t.fidelity == 1 for t in trials)
+
+
+@pytest.mark.parametrize("kind", [ASHA, Hyperband])
+def test_short_trainings_are_not_compared_with_those_of_heirs(kind):
+    with pytest.raises(SettingError, match="inherit=0"):
+        kind(SPACE, proposer=RegularizedEvolution(SPACE, inherit=0.5))
+    with pytest.raises(SettingError, match="0 <= inherit <= 1"):
+        RegularizedEvolution(SPACE, inherit=2)
 
 
 def test_under_a_tight_limit_it_soon_proposes_what_fits():

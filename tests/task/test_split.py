@@ -145,3 +145,26 @@ def test_a_class_too_small_to_divide_is_named() -> None:
     targets[0] = 2
     with pytest.raises(TaskError, match=r"at least 3 different rows .* class '2' has 1\. Add"):
         load((inputs, targets))
+
+
+@given(st.integers(40, 200), st.integers(2, 5), st.integers(0, 5))
+def test_a_part_is_nested_and_has_its_share_of_each_class(
+    rows: int, classes: int, seed: int
+) -> None:
+    task = load(_table(rows, classes), problem="classification")
+    split = task.train
+    smaller, larger = (set(split.part(share, seed=seed)) for share in (0.3, 0.6))
+    assert smaller < larger
+    assert len(larger) == round(0.6 * len(split))
+    for each in range(classes):
+        count = sum(split.targets[row] == each for row in larger)
+        assert abs(count - 0.6 * (split.targets == each).sum()) <= 1
+    assert sorted(larger) == list(split.part(0.6, seed=seed))
+    assert len(split.part(1e-9, seed=seed)) == 2
+
+
+def test_another_seed_draws_another_part() -> None:
+    split = load(_table(200, 2), problem="classification").train
+    assert set(split.part(0.5, seed=0)) != set(split.part(0.5, seed=1))
+    values = load((_table(200, 2)[0], np.linspace(0, 1, 200)), problem="regression").train
+    assert len(values.part(0.5)) == round(0.5 * len(values))

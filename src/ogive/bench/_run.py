@@ -9,6 +9,7 @@ from random import Random
 from typing import Literal
 
 from ogive.bench._table import Rung, Signal, Table
+from ogive.errors import SettingError
 from ogive.strategies import Strategy
 from ogive.trial import Trial
 
@@ -82,6 +83,11 @@ def run(table: Table, protocol: Protocol, strategy: Strategy, seed: int) -> Trac
         row, rung = table.row(trial.architecture), protocol.signal.at(trial.fidelity)
         total += protocol.price(rung, row)
         if trial.proposal.parent is not None:
+            if rows[trial.proposal.parent] != row:
+                raise SettingError(
+                    "A table knows of no inherited weights, but the strategy proposes them. "
+                    "Compare it without, as with inherit=0."
+                )
             total -= protocol.price(rungs[trial.proposal.parent], row)
         if total > protocol.budget * (1 + 1e-9):
             break

@@ -49,11 +49,13 @@ class Finals:
             if t.architecture != self._reference and begun.get(t.architecture) != "rejected"
         ]
         chosen = best[: self._plan.finalists]
-        return [t for t in chosen if t.fidelity < 1 and t.architecture not in begun]
+        return [t for t in chosen if not state.in_full(t) and t.architecture not in begun]
 
     def _finalists(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         for trial in self._missing(state):
-            yield Proposal(trial.architecture, parent=trial.number), "finalist"
+            # What an heir has learned is its parents', too: in full means from scratch.
+            heir = state.inherits(trial) is not None
+            yield Proposal(trial.architecture, parent=None if heir else trial.number), "finalist"
 
     def _refits(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         begun = {trial.architecture for trial in state.role("final")}

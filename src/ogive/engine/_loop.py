@@ -89,6 +89,7 @@ class Loop:
         self._seen = 0
         self._running: dict[int, _Running] = {}
         self._kept: dict[float, list[tuple[float, int]]] = {}
+        self._surplus: set[int] = set()  # Trials to delete, once they are nobody's parent.
         self._rejected = 0
         self._last_sign = 0.0
         self.interrupted = False
@@ -305,6 +306,7 @@ class Loop:
             threads=self._plan.threads,
             folder=folder,
             parent=None if parent is None else trial_folder(self._setup.folder, parent),
+            inherits=self.state.inherits(trial),
             deadline=self._deadline(trial),
             stopping=stopping(self._setup, self._plan.epochs, self.state, trial),
         )
@@ -315,8 +317,10 @@ class Loop:
             return self._plan.epochs
         # With patience, there is no split left that says when to stop: the finalist's told.
         parent = trial.proposal.parent
-        best = None if parent is None else self.state.trials[parent].metrics.get("best_epoch")
         longest = self._plan.final_epochs
+        if parent is None or self.state.inherits(self.state.trials[parent]) is not None:
+            return longest  # An heir's best epoch is not that of a network from scratch.
+        best = self.state.trials[parent].metrics.get("best_epoch")
         return longest if best is None else min(longest, max(1.0, best))
 
     def _fidelity(self, trial: Trial) -> float:
@@ -380,15 +384,21 @@ class Loop:
     def _keep(self, trial: Trial) -> None:
         """Deletes the files of the trials that no longer matter, as others become better.
 
-        Without its checkpoint a promoted trial is trained from scratch, to the same result.
+        Without its checkpoint a promoted trial is trained from scratch, to the same result. An
+        heir would be another one without its parent's weights: those are kept while they may be
+        asked for.
         """
         kept = self._kept.setdefault(trial.fidelity, [])
         heapq.heappush(kept, (trial.value, trial.number))
-        if len(kept) <= _KEPT:
-            return
-        _, worst = heapq.heappop(kept)
-        if all(running.proposal.parent != worst for running in self.state.running()):
-            shutil.rmtree(trial_folder(self._setup.folder, worst), ignore_errors=True)
+        if len(kept) > _KEPT:
+            self._surplus.add(heapq.heappop(kept)[1])
+        needed = self._setup.strategy.needs()
+        needed |= {
+            t.proposal.parent for t in self.state.running() if t.proposal.parent is not None
+        }
+        for number in self._surplus - needed:
+            shutil.rmtree(trial_folder(self._setup.folder, number), ignore_errors=True)
+        self._surplus &= needed
 
     # Telling the user
 

@@ -26,7 +26,7 @@ from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import Me, SearchState
 from ogive.engine._summary import fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
-from ogive.estimators import Estimator, RecipeLike
+from ogive.estimators import Estimator, Fidelity, RecipeLike
 from ogive.executors import WorkerPool
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
@@ -57,6 +57,7 @@ def search(
     start_from: Prior = (),
     estimator: Estimator | None = None,
     recipe: RecipeLike | None = None,
+    fidelity: Fidelity | Sequence[Fidelity] = "epochs",
     stop_below: float | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -90,6 +91,9 @@ def search(
         estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
             by default. The finals train in any case, if there is a network function.
         recipe: How networks are trained, or a function that chooses it.
+        fidelity: What a training is given less of, where a strategy asks for a cheaper one:
+            ``epochs``, ``data``, ``resolution``, ``width`` or several of these, as in
+            :class:`Training`. The finals are full trainings in any case.
         stop_below: Stops a full training of the search when the probability that it ends better
             than the best so far, as foreseen from those that have ended, is below this; 0.05 is
             a good value. A strategy is told what it was expected to end with. Never by default.
@@ -123,6 +127,7 @@ def search(
         start_from=start_from,
         estimator=estimator,
         recipe=recipe,
+        fidelity=fidelity,
         seed=seed,
         folder=folder,
         stop_below=stop_below,

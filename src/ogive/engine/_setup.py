@@ -24,7 +24,15 @@ from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives, exceeded
 from ogive.engine._prior import Prior, starts, told
 from ogive.errors import JournalMismatch, SettingError, did_you_mean
-from ogive.estimators import Bench, Estimator, Recipe, RecipeLike
+from ogive.estimators import (
+    Bench,
+    Estimator,
+    Fidelity,
+    Recipe,
+    RecipeLike,
+    check_fidelities,
+    fidelities,
+)
 from ogive.hardware import CHEAP, COSTS, costs
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
@@ -56,6 +64,7 @@ class Setup:
         limits: What a network may cost at most.
         strategy: Proposes; fresh.
         estimator: A user's own, or ``None`` to train.
+        fidelity: What there is less of in a training below fidelity 1.
         budget: What all of it may use.
         seed: Of every draw.
         folder: The run folder.
@@ -71,6 +80,7 @@ class Setup:
     limits: Mapping[str, float]
     strategy: Strategy
     estimator: Estimator | None
+    fidelity: tuple[Fidelity, ...]
     budget: Budget
     seed: int
     folder: Path
@@ -85,7 +95,7 @@ class Setup:
     @cached_property
     def bench(self) -> Bench:
         """What workers need; the same object each time, so that a pool can ship it once."""
-        return Bench(self.network, self.task, self.recipe, self.estimator)
+        return Bench(self.network, self.task, self.recipe, self.estimator, self.fidelity)
 
     def recipe_of(self, architecture: Architecture) -> Recipe:
         return self.bench.recipe_of(architecture)
@@ -147,6 +157,8 @@ class Setup:
             **self.objectives.to_json(),
             "stop_below": self.stop_below,
             "seed": self.seed,
+            # Nothing for the usual: journals from before there was another have nothing, too.
+            "fidelity": None if self.fidelity == ("epochs",) else list(self.fidelity),
         }
 
     def check_same(self, opened: Mapping[str, Any]) -> None:
@@ -213,6 +225,7 @@ def set_up(
     start_from: Prior,
     estimator: Estimator | None,
     recipe: RecipeLike | None,
+    fidelity: Fidelity | Sequence[Fidelity],
     seed: int,
     folder: Path,
     stop_below: float | None = None,
@@ -271,6 +284,7 @@ def set_up(
         limits=checked_limits(limits),
         strategy=strategy,
         estimator=estimator,
+        fidelity=_fidelity(fidelity, given, space),
         budget=budget,
         seed=seed,
         folder=folder,
@@ -316,6 +330,20 @@ def _strategy(
             f"given one too. Write: {type(strategy).__name__}(space, start_from=...)"
         )
     return strategy
+
+
+def _fidelity(
+    fidelity: Fidelity | Sequence[Fidelity], task: Task | None, space: SearchSpace
+) -> tuple[Fidelity, ...]:
+    names = fidelities(fidelity)
+    if task is not None:
+        check_fidelities(names, task)
+    if "width" in names and not any(map(readings.is_width, space.decisions)):
+        raise SettingError(
+            f"The fidelity 'width' needs a number whose path is like {readings.WIDTHS!r}, but the "
+            f"space has none. Call one so, or search with estimator=Training(..., widths=...)."
+        )
+    return names
 
 
 def _objectives(

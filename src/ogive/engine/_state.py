@@ -15,6 +15,7 @@ import psutil
 
 from ogive.engine._objectives import Objectives
 from ogive.errors import TrialFailed
+from ogive.space import Architecture
 from ogive.trial import Proposal, Role, State, Trial
 
 __all__ = ["LEASE", "Clock", "Me", "SearchState", "ended", "started"]
@@ -281,10 +282,21 @@ class SearchState:
                 longest[trial.architecture.key] = trial
         return sorted(longest.values(), key=lambda trial: trial.value, reverse=True)
 
+    def inherits(self, trial: Trial) -> Architecture | None:
+        """The architecture whose weights a trial began with, where it is another one."""
+        if trial.proposal.parent is None:
+            return None
+        other = self.trials[trial.proposal.parent].architecture
+        return None if other == trial.architecture else other
+
+    def in_full(self, trial: Trial) -> bool:
+        """Whether a trial was trained in full and by itself; an heir has its parents' training."""
+        return trial.in_full and self.inherits(trial) is None
+
     def full(self) -> list[Trial]:
         """Complete trials that were trained in full, the reference among them, best first."""
         trials = self.role("finalist", "reference", "search")
-        full = [t for t in trials if t.in_full]
+        full = [t for t in trials if self.in_full(t)]
         return sorted(full, key=lambda trial: trial.value, reverse=True)
 
     def best(self) -> Trial | None:

@@ -21,8 +21,9 @@ def stopping(setup: Setup, epochs: float, state: SearchState, trial: Trial) -> S
 
     So it is the same wherever and however often the trial is run. Only full trainings of the
     search are stopped. A shorter one is a rung of a strategy that does its own stopping, which
-    goes on with the best third of them, not with the best alone; and the finals are what is
-    handed over.
+    goes on with the best third of them, not with the best alone; one that begins with inherited
+    weights is ahead of the others for as long as those last; and the finals are what is handed
+    over.
 
     Args:
         setup: What the search is after.
@@ -32,9 +33,11 @@ def stopping(setup: Setup, epochs: float, state: SearchState, trial: Trial) -> S
     """
     if setup.stop_below is None or trial.role != "search" or trial.fidelity < 1:
         return None
+    if state.inherits(trial) is not None:
+        return None
     assert setup.task is not None
     (goal,) = setup.objectives.names
-    ended = [t for t in state.before(trial.number) if t.role == "search" and t.in_full]
+    ended = [t for t in state.before(trial.number) if t.role == "search" and state.in_full(t)]
     if not ended:
         return None
     whole = [t for t in ended if _ran_to_its_end(setup, epochs, t)][-_LATEST:]

@@ -11,6 +11,7 @@ from ogive.estimators._curves import (
     chance_to_beat,
     final_value,
 )
+from ogive.estimators._fidelity import Fidelity, check_fidelities, fidelities
 from ogive.estimators._ladder import (
     Agreement,
     Climbed,
@@ -49,6 +50,7 @@ __all__ = [
     "Curve",
     "Data",
     "Estimator",
+    "Fidelity",
     "FinalValue",
     "FitOn",
     "Judgement",
@@ -72,7 +74,9 @@ __all__ = [
     "aggregate_ranks",
     "autocast",
     "chance_to_beat",
+    "check_fidelities",
     "device_of",
+    "fidelities",
     "final_value",
     "measure_speed",
     "optimizer_of",

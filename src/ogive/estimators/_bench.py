@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ogive import nn as readings
 from ogive.errors import OgiveError, TrialFailed
+from ogive.estimators._fidelity import Fidelity
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._train import Precision, Training, step_seconds
@@ -29,12 +30,14 @@ class Bench:
         task: What networks are for, or ``None`` likewise.
         recipe: How they are trained, or a function that chooses it.
         estimator: A user's own for the trials of the search, or ``None`` to train.
+        fidelity: What there is less of in a training below fidelity 1.
     """
 
     network: NetworkFunction | None
     task: Task | None
     recipe: RecipeLike
     estimator: Estimator | None
+    fidelity: tuple[Fidelity, ...] = ("epochs",)
 
     def recipe_of(self, architecture: Architecture) -> Recipe:
         """Returns the recipe that an architecture is trained with."""
@@ -62,6 +65,7 @@ def run_trial(
         epochs=epochs,
         fit_on="all" if role == "final" else "train",
         precision=precision,
+        fidelity=bench.fidelity,
     )
     return training(architecture, run)
 

@@ -25,6 +25,8 @@ class Run:
         threads: What torch may use on the CPU.
         folder: Where the trial keeps its files, if anywhere.
         parent: The folder of the trial that this one goes on from.
+        inherits: The architecture of that trial where it is another one: then there are only
+            weights to begin with, and no training to go on with.
         deadline: Seconds that it may take.
         stopping: When a training ends early, because it will not reach the best; ``None`` for
             never.
@@ -37,6 +39,7 @@ class Run:
     threads: int = 1
     folder: Path | None = None
     parent: Path | None = None
+    inherits: Architecture | None = None
     deadline: float | None = None
     stopping: Stopping | None = None
 

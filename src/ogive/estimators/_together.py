@@ -93,6 +93,8 @@ def _kind(training: Training, architecture: Architecture, run: Run) -> object:
     """What networks that are trained together have in common; ``None`` for one to train alone."""
     if training.task.kind != "tabular" or training.precision != "fp32":
         return None
+    if run.inherits is not None or not training.part(run.fidelity).goes_on:
+        return None
     if device_of(run.device).type != "cpu":
         return None
     try:

@@ -6,9 +6,9 @@ import copy
 import math
 import pickle
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,16 +16,19 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ogive import nn as readings
 from ogive.errors import SettingError, TrialFailed
+from ogive.estimators._batch import Batch
 from ogive.estimators._batches import Batches, Data, FitOn, laid_out, learned
+from ogive.estimators._fidelity import Fidelity, Part, check_fidelities, fidelities
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
-from ogive.nn import Chooser, NetworkFunction
+from ogive.nn import Chooser, Heir, NetworkFunction
 from ogive.space import Architecture
 from ogive.task import Split, Task
 
@@ -45,6 +48,11 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 
 _EVALUATION_BATCH = 512
+
+_MODEL, _CHECKPOINT = "model.safetensors", "checkpoint.pt"
+
+_LOOK = 64
+"""Samples on which new layers of a network that inherits are tried."""
 
 _NO_PROGRESS = 0.5
 """The share of a training after which it must be better than predicting a constant."""
@@ -396,9 +404,7 @@ class _Trainer:
                 name: value.detach().cpu().contiguous().clone()
                 for name, value in self.network.state_dict().items()
             }
-            write_whole(
-                self.run.folder / "model.safetensors", lambda path: save_file(weights, path)
-            )
+            write_whole(self.run.folder / _MODEL, lambda path: save_file(weights, path))
         return metrics
 
     # Checkpoints
@@ -415,7 +421,7 @@ class _Trainer:
             "average": None if self.average is None else self.average.module.state_dict(),
             "best": None if self._best is None else asdict(self._best),
         }
-        write_whole(self.run.folder / "checkpoint.pt", lambda path: torch.save(state, path))
+        write_whole(self.run.folder / _CHECKPOINT, lambda path: torch.save(state, path))
 
     def _go_on_from_parent(self) -> None:
         patient = self.recipe.patience is not None
@@ -426,7 +432,7 @@ class _Trainer:
         modules = [self.network, *([] if self.average is None else [self.average.module])]
         fresh = [copy.deepcopy(module.state_dict()) for module in modules]
         try:
-            path = self.run.parent / "checkpoint.pt"
+            path = self.run.parent / _CHECKPOINT
             state = torch.load(path, map_location=self._device, weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -541,6 +547,23 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 class Training:
     """The estimator that trains: how good is a network after so many epochs?
 
+    At a fidelity below 1 it trains for less, and ``fidelity`` says of what:
+
+    * ``epochs``: that share of the epochs. The one fidelity of which a longer training goes on:
+      with any other one it begins anew, and nothing is left behind from which it could.
+    * ``data``: that share of the training split, the same rows for every network; each class
+      keeps its share, and a larger part contains a smaller one.
+    * ``resolution``: images whose sides are its square root as long, at least 8 pixels, in
+      training and in validation. The network must take images of any size.
+    * ``width``: a network whose widths are its square root as large. It leaves no weights behind,
+      for they are not the architecture's.
+
+    Of several fidelities each makes a training ``fidelity ** (1 / k)`` as dear, so that together
+    they cost about the share that was asked for: of ``("data", "epochs")`` at 1/4 half of the rows
+    for half of the epochs, of ``("resolution", "epochs")`` sides of 0.71 for half of the epochs.
+    At fidelity 1 all of them are the full training. ``epochs`` among the metrics are counted in
+    epochs of that one, by the same rule.
+
     Attributes:
         network: The network function.
         task: What networks are for.
@@ -548,6 +571,12 @@ class Training:
         epochs: The length of a full training; the recipe's own if not given.
         fit_on: ``train``, or ``all`` for train + validation.
         precision: What it computes in.
+        fidelity: What there is less of, one or several.
+        widths: The paths of the decisions that are widths, as a pattern of :mod:`fnmatch`.
+
+    Raises:
+        SettingError: If a fidelity is unknown, or there are no images that could be smaller; when
+            called, if a network has no widths or does not take smaller images.
     """
 
     network: NetworkFunction
@@ -556,16 +585,81 @@ class Training:
     epochs: float | None = None
     fit_on: FitOn = "train"
     precision: Precision = "fp32"
+    fidelity: Fidelity | Sequence[Fidelity] = "epochs"
+    widths: str = readings.WIDTHS
+
+    def __post_init__(self) -> None:
+        check_fidelities(fidelities(self.fidelity), self.task)
 
     def __call__(self, architecture: Architecture, run: Run) -> dict[str, float]:
-        """Builds the network from the run's seed, trains it, and returns its metrics."""
-        network, recipe = self.built(architecture, run.seed), self.recipe_of(architecture)
-        return train(network, self.task, recipe, run, fit_on=self.fit_on, precision=self.precision)
+        """Builds the network from the run's seed, trains it, and returns its metrics.
 
-    def built(self, architecture: Architecture, seed: int) -> nn.Module:
-        """Returns the network of an architecture as a seed initialises it."""
+        With ``run.inherits`` it begins with the weights of the run's parent
+        (:func:`ogive.nn.inherit`), and the metrics say what share of its own come from there:
+        ``inherited``. Where there is nothing to inherit, since the parent's files are gone or
+        another network's, it trains in full: a shorter training from scratch says nothing beside
+        those of heirs.
+        """
+        if run.inherits is None:
+            return self._trained(architecture, run)
+        heir = self._heir(architecture, run.inherits, run)
+        run = replace(run, parent=None, inherits=None)
+        if heir is None:
+            scratch = self._trained(architecture, replace(run, fidelity=1.0))
+            return {**scratch, "inherited": 0.0}
+        return {**self._trained(architecture, run, heir.network), "inherited": heir.share}
+
+    def _trained(
+        self, architecture: Architecture, run: Run, network: nn.Module | None = None
+    ) -> dict[str, float]:
+        part, recipe = self.part(run.fidelity), self.recipe_of(architecture)
+        task = part.task(self.task)
+        if network is None:
+            network = self.built(architecture, run.seed, part.width)
+        if part.side < 1:
+            _check_size(network, task)
+        shorter = replace(run, fidelity=part.epochs, parent=run.parent if part.goes_on else None)
+        metrics = train(
+            network, task, recipe, shorter, fit_on=self.fit_on, precision=self.precision
+        )
+        if run.folder is not None and not part.goes_on:
+            (run.folder / _CHECKPOINT).unlink(missing_ok=True)
+            if part.width < 1:
+                (run.folder / _MODEL).unlink()
+        return {**metrics, "epochs": metrics["epochs"] * part.epoch}
+
+    def _heir(self, architecture: Architecture, parent: Architecture, run: Run) -> Heir | None:
+        """The network with the weights of the run's parent, if they are there."""
+        if run.parent is None:
+            return None
+        if self.part(run.fidelity).width < 1:
+            raise SettingError(
+                "A network that inherits weights has the widths of its architecture, but the "
+                "fidelity 'width' makes it narrower. Take another fidelity, or inherit=0."
+            )
+        inputs = Batch.of(self.task, _LOOK).inputs
+        with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
+            torch.manual_seed(run.seed)
+            try:
+                weights = load_file(run.parent / _MODEL)
+                return readings.inherit(
+                    self.network, self.task, architecture, parent, weights, inputs
+                )
+            except (*_DAMAGED, SafetensorError):
+                return None
+
+    def part(self, fidelity: float) -> Part:
+        """Returns what is left of a training at a fidelity."""
+        return Part.of(fidelities(self.fidelity), fidelity)
+
+    def built(self, architecture: Architecture, seed: int, width: float = 1.0) -> nn.Module:
+        """Returns the network of an architecture as a seed initialises it, or a narrower one."""
         with torch.random.fork_rng(_cuda()):
             torch.manual_seed(seed)
+            if width < 1:
+                return readings.build_narrow(
+                    self.network, self.task, architecture, width, self.widths
+                )
             return readings.build(self.network, self.task, architecture)
 
     def recipe_of(self, architecture: Architecture) -> Recipe:
@@ -574,6 +668,19 @@ class Training:
         if not isinstance(recipe, Recipe):
             recipe = readings.decide(recipe, architecture)
         return recipe if self.epochs is None else recipe.replace(epochs=self.epochs)
+
+
+def _check_size(network: nn.Module, task: Task) -> None:
+    """Sees whether a network takes the images of a task that it was not built for."""
+    try:
+        with torch.no_grad():
+            network.eval()(task.example(2))
+    except RuntimeError as error:
+        raise SettingError(
+            f"With the fidelity 'resolution' a network takes images of any size, but not those of "
+            f"{task.shape}: {error}. End it with Head(width, task.outputs), which averages over "
+            "height and width, or take another fidelity."
+        ) from error
 
 
 def _cuda() -> list[int]:

@@ -17,6 +17,8 @@ from ogive.nn._blocks import (
 from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
+from ogive.nn._inherit import Heir, inherit
+from ogive.nn._narrow import WIDTHS, build_narrow, is_width
 from ogive.nn._record import record
 from ogive.nn._stack import Stack, why_not_stacked
 from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest, largest_value
@@ -37,6 +39,7 @@ from ogive.nn._threads import threads
 __all__ = [
     "ACTIVATIONS",
     "NORMALISATIONS",
+    "WIDTHS",
     "CategoryEmbedding",
     "Chooser",
     "ColumnLinear",
@@ -44,6 +47,7 @@ __all__ = [
     "ConvBNAct",
     "ConvBlock",
     "Head",
+    "Heir",
     "InvertedBottleneck",
     "LinearBlock",
     "Mixture",
@@ -61,11 +65,14 @@ __all__ = [
     "annotate",
     "batch_norm",
     "build",
+    "build_narrow",
     "calibrate",
     "check",
     "check_one",
     "conv",
     "decide",
+    "inherit",
+    "is_width",
     "largest",
     "largest_value",
     "linear",

@@ -49,12 +49,18 @@ class Answers:
 
     Attributes:
         architecture: What answers.
+        turn: Makes of the answer to ``value``, ``integer`` or ``real`` what the network is told.
         made: For each module that was chosen, the path of the innermost decision for it.
         options: For each module of a ``layer``, the options that made it, the outermost first.
     """
 
-    def __init__(self, architecture: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        architecture: Mapping[str, Any],
+        turn: Callable[[Decision, Value], Value] | None = None,
+    ) -> None:
         self.architecture = Architecture(architecture)
+        self.turn = turn or (lambda _, value: value)
         self.made: dict[nn.Module, str] = {}
         self.options: dict[nn.Module, tuple[str, ...]] = {}
         self._asked: set[str] = set()
@@ -97,7 +103,7 @@ class _Builder(Chooser):
         return _Builder(self._answers, self._path(name))
 
     def _plain(self, decision: Decision) -> Any:
-        return self._answers(decision)
+        return self._answers.turn(decision, self._answers(decision))
 
     def _one(self, decision: Decision, options: Mapping[str, Factory]) -> nn.Module:
         option = self._answers(decision)

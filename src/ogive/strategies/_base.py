@@ -53,6 +53,10 @@ class Strategy(ABC):
         learn from.
         """
 
+    def needs(self) -> set[int]:
+        """The numbers of trials whose weights what it proposes may inherit: their files are kept."""
+        return set()
+
     def settings(self) -> dict[str, Any]:
         """Its name and arguments as JSON, by which a journal knows its strategy again.
 

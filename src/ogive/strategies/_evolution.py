@@ -35,14 +35,24 @@ class RegularizedEvolution(Strategy):
     300 trials 20 do as well as 50, and much better at 50 (on NAS-Bench-201 and on spaces of 10^20
     architectures).
 
+    With ``inherit`` a child begins with its parent's weights (:func:`ogive.nn.inherit`) and is
+    trained for that share of a full training, as in Real et al. 2017 (arXiv:1703.01041).
+    Its value is then that of a lineage: it has the training of its parent behind it, that of
+    the parent's parent, and so on. Between parent and child it says what the change was worth, and
+    the two compete as equals; over many generations it grows by training alone, which favours the
+    young, as this algorithm does anyway. So it is no measure beside networks that were trained by
+    themselves: a search trains the best once more in full and from scratch before it takes one.
+
     Args:
         space: What to search.
         population: How many complete trials live (P).
         sample: How many of them compete to be a parent (S), drawn with replacement.
         start_from: Architectures to try first.
+        inherit: The share of a full training that a child gets on top of its parent's weights, in
+            (0, 1], such as 0.25; ``True`` is a full one. 0 or ``False`` trains it from scratch.
 
     Raises:
-        SettingError: Unless ``1 <= sample <= population``.
+        SettingError: Unless ``1 <= sample <= population`` and ``0 <= inherit <= 1``.
     """
 
     def __init__(
@@ -52,7 +62,10 @@ class RegularizedEvolution(Strategy):
         population: int = 20,
         sample: int = 10,
         start_from: Sequence[Mapping[str, Any]] = (),
+        inherit: float = 0.0,
     ) -> None:
+        if not 0 <= inherit <= 1:
+            raise SettingError(f"0 <= inherit <= 1 must hold, but got inherit={inherit}.")
         if not 1 <= sample <= population:
             raise SettingError(
                 f"1 <= sample <= population must hold, but got sample={sample}, "
@@ -62,6 +75,7 @@ class RegularizedEvolution(Strategy):
         self.population = population
         self.sample = sample
         self.start_from = tuple(map(space.validate, start_from))
+        self.inherit = float(inherit)
         self._tried = Tried(space)
         self._alive: OrderedDict[Architecture, Trial] = OrderedDict()  # the oldest first
         self._filling = Filling(population)
@@ -77,8 +91,15 @@ class RegularizedEvolution(Strategy):
         if not alive or self._filling.draws(rng):
             return False
         candidates = rng.choices(alive, k=self.sample)
-        parent = max(candidates, key=lambda trial: (trial.fidelity, trial.value))
-        return batch.walk(parent.architecture, rng)
+        # An heir's short training counts as a full one.
+        most = self.inherit or 1.0
+        parent = max(candidates, key=lambda trial: (min(trial.fidelity, most), trial.value))
+        if not self.inherit:
+            return batch.walk(parent.architecture, rng)
+        return batch.walk(parent.architecture, rng, self.inherit, parent.number)
+
+    def needs(self) -> set[int]:
+        return {trial.number for trial in self._alive.values()} if self.inherit else set()
 
     def tell(self, trial: Trial) -> None:
         self._tried.add(trial.architecture)

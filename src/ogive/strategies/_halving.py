@@ -39,7 +39,8 @@ def proposer_for(
     """The strategy that new architectures come from; regularised evolution if none is given.
 
     Raises:
-        SettingError: If the proposer is for another space, or is given beside ``start_from``.
+        SettingError: If the proposer is for another space, or is given beside ``start_from``, or
+            its children inherit weights.
     """
     if proposer is None:
         return RegularizedEvolution(space, start_from=start_from)
@@ -52,6 +53,11 @@ def proposer_for(
         raise SettingError(
             f"Only the default proposer takes {owner}'s start_from, but a proposer was given too. "
             f"Write: {type(proposer).__name__}(space, start_from=...)"
+        )
+    if getattr(proposer, "inherit", 0):
+        raise SettingError(
+            f"{owner} compares short trainings from scratch, but the children of its proposer "
+            f"inherit weights. Write: {type(proposer).__name__}(space, inherit=0)"
         )
     return proposer
 

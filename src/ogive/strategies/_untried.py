@@ -62,7 +62,7 @@ class Batch:
     def __init__(self, tried: Tried, n: int, start_from: Iterable[Architecture] = ()) -> None:
         self._tried = tried
         self._n = n
-        self._found: dict[Architecture, Architecture] = {}
+        self._found: dict[Architecture, Proposal] = {}
         self.fill(start_from)
 
     @property
@@ -82,12 +82,14 @@ class Batch:
         """Whether a canonical form was neither tried nor taken."""
         return form not in self._tried and form not in self._found
 
-    def offer(self, architecture: Architecture) -> bool:
+    def offer(
+        self, architecture: Architecture, fidelity: float = 1.0, parent: int | None = None
+    ) -> bool:
         """Takes the architecture if it is new, and says whether it did."""
         form = self._tried.space.canonical(architecture)
         if not self.new(form):
             return False
-        self._found[form] = architecture
+        self._found[form] = Proposal(architecture, fidelity, parent)
         return True
 
     def fill(self, architectures: Iterable[Architecture]) -> None:
@@ -97,11 +99,17 @@ class Batch:
                 return
             self.offer(architecture)
 
-    def walk(self, architecture: Architecture, rng: Random) -> bool:
+    def walk(
+        self,
+        architecture: Architecture,
+        rng: Random,
+        fidelity: float = 1.0,
+        parent: int | None = None,
+    ) -> bool:
         """Mutates until it is new, and takes that; False if the walk leads to none."""
         for _ in range(WALK):
             architecture = self._tried.space.mutate(architecture, rng)
-            if self.offer(architecture):
+            if self.offer(architecture, fidelity, parent):
                 return True
         return False
 
@@ -135,4 +143,4 @@ class Batch:
         return bool(rest) and self.offer(rng.choice(rest))
 
     def proposals(self) -> list[Proposal]:
-        return [Proposal(architecture) for architecture in self._found.values()]
+        return list(self._found.values())

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ogive.errors import TaskError
 from ogive.task._files import archive_inputs
@@ -24,7 +25,7 @@ from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, chunks, keep
 
-__all__ = ["ImageInputs", "files_below"]
+__all__ = ["ImageInputs", "Shrunk", "files_below"]
 
 Array = npt.NDArray[Any]
 Layout = Literal["hw", "hwc", "chw"]
@@ -296,6 +297,18 @@ class _Standardise(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """From uint8 ``(batch, channels, height, width)`` to float32 of the same shape."""
         return (raw.float() - self.mean) / self.std
+
+
+class Shrunk(nn.Module):
+    """What another module makes of images, shrunk to ``(height, width)`` by area."""
+
+    def __init__(self, normalizer: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.normalizer = normalizer
+        self.size = size
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return functional.interpolate(self.normalizer(raw), size=self.size, mode="area")
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -37,6 +37,7 @@ _SMALL: Final = 2_000
 _LARGEST: Final = 10_000
 _FEWEST: Final = 10
 _COPIES: Final = 3
+_PART: Final = 2
 
 
 class Rows:
@@ -110,6 +111,22 @@ class Split:
             Split(self.inputs.some(even), self.targets[even]),
             Split(self.inputs.some(odd), self.targets[odd]),
         )
+
+    def part(self, share: float, *, seed: int = 0) -> Indices:
+        """Returns the numbers of a share of the rows, ascending; each class has its share of them.
+
+        A seed draws one order of all rows, of which a share is the beginning: a larger one
+        contains a smaller one. In that order each class comes once before any comes again.
+        """
+        rng = np.random.default_rng(seed)
+        classes = self.targets.dtype.kind == "i"  # else values, drawn without regard to their size
+        strata = self.targets if classes else np.zeros(len(self), np.int64)
+        place = np.empty(len(self))
+        for stratum in np.unique(strata):
+            rows = rng.permutation(np.flatnonzero(strata == stratum))
+            place[rows] = np.arange(len(rows)) / len(rows)
+        order = np.lexsort((rng.random(len(self)), place))
+        return np.sort(order[: max(_PART, round(share * len(self)))])
 
     def take(self, indices: Any = slice(None)) -> tuple[Tensor, Tensor]:
         """Reads some rows into memory.

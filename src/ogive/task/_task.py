@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ogive.task._images import ImageInputs, Shrunk
 from ogive.task._inputs import Inputs
 from ogive.task._split import Rows, Split, SplitName
 from ogive.task._store import Stored
@@ -101,6 +102,24 @@ class Task:
     def unseal(self) -> Split:
         """The test split, for the one test of the final network at the end of a search."""
         return self._split("test")
+
+    def with_part(self, share: float, *, seed: int = 0) -> Task:
+        """The task with a share of its training split, by :meth:`Split.part`.
+
+        The normalizer's statistics are still those of the whole split.
+        """
+        rows = Stored(self._rows["train"].array[self.train.part(share, seed=seed)])
+        return replace(self, _rows={**self._rows, "train": rows})
+
+    def shrunk(self, height: int, width: int) -> Task:
+        """The task of images with smaller images: the normalizer ends in shrinking them.
+
+        Each new pixel is the mean of those that it covers. Splits keep the images as they are.
+        """
+        assert isinstance(self.inputs, ImageInputs)
+        inputs = replace(self.inputs, height=height, width=width)
+        normalizer = Shrunk(self._normalizer, (height, width))
+        return replace(self, inputs=inputs, _normalizer=normalizer)
 
     def size(self, split: SplitName) -> int:
         """How many rows a split has."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import moocore
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ogive.errors import SettingError
@@ -17,12 +18,15 @@ from ogive.strategies._bayesian import improvement
 from ogive.strategies._features import SideInformation
 from ogive.strategies._gp import Floats, Points, Posterior
 from ogive.strategies._model_based import ModelBased
+from ogive.strategies._pareto import crowding
 from ogive.strategies._screen import Score
 from ogive.strategies._surrogate import Belief, levelled
 from ogive.strategies._untried import Batch
 from ogive.trial import Proposal, Trial
 
 __all__ = ["MultiObjective"]
+
+Places = NDArray[np.intp]
 
 _RHO = 0.05
 """How much the sum counts beside the worst objective (Knowles 2006, eq. 2)."""
@@ -31,15 +35,17 @@ _BEYOND = 0.1
 """How far behind the worst of the front the reference point lies, in extents of the front."""
 
 _STALE = 3
-"""Trials without a new member of the front after which every other one is a neighbour of it."""
+"""Trials without a new member of the front after which neighbours of its members are tried."""
 
 
 class MultiObjective(Strategy):
     """Models each objective, and tries what promises to push the front out the furthest.
 
-    Processes, limits, fidelities and candidates are those of :class:`BayesianOptimization`. While
-    nothing new joins the front, every other architecture is a neighbour of one of its members: late
-    in a search what is left of the front lies there more often than where a model sees it.
+    Processes, limits, fidelities and candidates are those of :class:`BayesianOptimization`. When
+    nothing new has joined the front for a while, it is searched like a local search does, until
+    something has: by neighbours of the member with the most room around it (the largest crowding
+    distance). Late in a search what is left of the front lies there more often than where a model
+    sees it.
 
     Args:
         space: What to search.
@@ -82,9 +88,11 @@ class MultiObjective(Strategy):
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         def promising(batch: Batch) -> Architecture | None:
             forms, values = self._search.known.values()
-            members = _front(forms, values)
-            if self._stale(forms, members, batch) and (near := self._near(members, batch, rng)):
-                return rng.choice(near)
+            front = _front(values)
+            if self._stale(len(forms), front, batch):
+                roomy = front[np.argsort(-crowding(values[front]), kind="stable")]
+                if (near := self._beside([forms[i] for i in roomy], batch, rng)) is not None:
+                    return near
             objectives = values.shape[1]
             exact = objectives == 2 if self.acquisition is None else self.acquisition == "ehvi"
             processes = self._processes(objectives, rng, exact=exact)
@@ -93,26 +101,25 @@ class MultiObjective(Strategy):
                 return None
             belief = self._search.belief(known, batch)
             score = _hypervolume_improvement(belief) if exact else improvement(belief)
-            return self._search.screen.best(score, batch, members, rng)
+            return self._search.screen.best(score, batch, [forms[i] for i in front], rng)
 
         return self._search.ask(n, rng, promising)
 
-    def _stale(
-        self, forms: Sequence[Architecture], members: Sequence[Architecture], batch: Batch
-    ) -> bool:
-        """Whether the front has not grown for long, and this is a turn to look beside it."""
-        if not members:
-            return False
+    def _stale(self, known: int, front: Places, batch: Batch) -> bool:
+        """Whether the front has not grown for long."""
         pending = len(self._search.known.running) + len(batch)
-        since = len(forms) - 1 - forms.index(members[-1]) + pending
-        return since >= _STALE and since % 2 == 1
+        return len(front) > 0 and known - 1 - front[-1] + pending >= _STALE
 
-    def _near(
+    def _beside(
         self, members: Sequence[Architecture], batch: Batch, rng: Random
-    ) -> list[Architecture]:
-        """What is new among the neighbours of members, within the limits if any of it likely is."""
-        around = [a for member in members for a in self.space.neighbours(member, rng)]
-        return self._search.likely([a for a in around if batch.new(self.space.canonical(a))])
+    ) -> Architecture | None:
+        """A new neighbour of the first member that has any, within the limits if one likely is."""
+        for member in members:
+            around = self.space.neighbours(member, rng)
+            new = [a for a in around if batch.new(self.space.canonical(a))]
+            if new:
+                return rng.choice(self._search.likely(new))
+        return None
 
     def _processes(self, objectives: int, rng: Random, *, exact: bool) -> list[Posterior | None]:
         values = self._search.surrogate.values
@@ -145,10 +152,12 @@ def _weighted(objectives: int, rng: Random) -> Any:
     return scalar
 
 
-def _front(forms: Sequence[Architecture], values: Floats) -> list[Architecture]:
+def _front(values: Floats) -> Places:
+    """The places of what no other dominates, in order."""
     finite = np.flatnonzero(np.isfinite(values).all(1))
     kept = moocore.is_nondominated(values[finite], maximise=True, keep_weakly=True)
-    return [forms[i] for i in finite[kept]]
+    places: Places = finite[kept]
+    return places
 
 
 def _hypervolume_improvement(belief: Belief) -> Score:

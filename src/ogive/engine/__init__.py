@@ -6,8 +6,9 @@ takes seconds to import.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ogive._doors import when_used
 
 if TYPE_CHECKING:
     from ogive.engine._budget import Budget, Plan
@@ -17,17 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Plan", "Result", "search", "summarize"]
 
-_HOMES = {
-    "Budget": "_budget",
-    "Plan": "_budget",
-    "Result": "_result",
-    "search": "_search",
-    "summarize": "_summary",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ogive.engine' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"ogive.engine.{_HOMES[name]}"), name)
-    return value
+__getattr__ = when_used(
+    __name__,
+    {
+        "Budget": "ogive.engine._budget",
+        "Plan": "ogive.engine._budget",
+        "Result": "ogive.engine._result",
+        "search": "ogive.engine._search",
+        "summarize": "ogive.engine._summary",
+    },
+)

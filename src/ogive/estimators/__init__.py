@@ -1,5 +1,10 @@
 """How good is an architecture: training, zero-cost proxies, and what other estimators share."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ogive._doors import when_used
 from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
 from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
@@ -38,7 +43,9 @@ from ogive.estimators._train import (
     train,
     write_whole,
 )
-from ogive.strategies import PerformancePredictor, Ranking
+
+if TYPE_CHECKING:
+    from ogive.strategies import PerformancePredictor, Ranking
 
 __all__ = [
     "PROXIES",
@@ -92,3 +99,8 @@ __all__ = [
     "within",
     "write_whole",
 ]
+
+# A model, which workers can do without.
+__getattr__ = when_used(
+    __name__, {"PerformancePredictor": "ogive.strategies", "Ranking": "ogive.strategies"}
+)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from scipy.special import stdtr
 
 from ogive.errors import SettingError
 
@@ -101,6 +100,8 @@ class FinalValue:
         """Returns the probability to end above ``value``."""
         if self.scale == 0:
             return float(self.expected > value)
+        from scipy.special import stdtr  # not for workers that foresee nothing
+
         return float(stdtr(self.degrees, (self.expected - value) / self.scale))
 
 

@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from scipy.stats import kendalltau
 
 from ogive import hardware
 from ogive import nn as readings
@@ -132,6 +131,8 @@ class Agreement:
         """Measures it between the scores ``(n,)`` of the same architectures."""
         if np.ptp(lower) == 0 or np.ptp(upper) == 0:  # what ranks nothing agrees with nothing
             return cls(0.0, 1.0, len(lower))
+        from scipy.stats import kendalltau  # which takes most of a second
+
         found = kendalltau(lower, upper, alternative="greater")
         return cls(float(found.statistic), float(found.pvalue), len(lower))
 

@@ -11,7 +11,6 @@ from types import MappingProxyType
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from torch import nn
 
 from ogive import hardware
@@ -145,6 +144,8 @@ def aggregate_ranks(values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
             f"Proxies are joined over the same architectures, but got values of shapes {shapes}."
         )
     table = np.stack([np.where(np.isnan(c), -np.inf, c) for c in columns.values()])
+    from scipy.stats import rankdata  # which takes most of a second
+
     ranks = rankdata(table, axis=1)
     score: NDArray[np.float64] = np.log(ranks / table.shape[1]).sum(axis=0)
     return score

@@ -9,7 +9,6 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ogive.errors import OgiveError, SettingError
 from ogive.estimators._proxies import aggregate_ranks
@@ -61,6 +60,8 @@ class Screened:
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
         columns = (np.where(np.isnan(c), -np.inf, c) for c in self.values.values())
+        from scipy.stats import rankdata  # which takes most of a second
+
         shares: NDArray[np.float64] = rankdata(np.column_stack(list(columns)), axis=0)
         return shares / len(shares)
 

@@ -7,9 +7,11 @@ training.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ogive._doors import when_used
 from ogive.errors import SettingError, did_you_mean
 from ogive.hardware._latency import Latency, measure_latency
 from ogive.hardware._parts import (
@@ -20,10 +22,12 @@ from ogive.hardware._parts import (
     network_parts,
     operations,
 )
-from ogive.hardware._predict import LatencyPredictor, PredictionError, learn_latency
 from ogive.hardware._static import macs, memory_mb, params, size_mb
-from ogive.hardware._table import OperationTable
 from ogive.task import Task
+
+if TYPE_CHECKING:
+    from ogive.hardware._predict import LatencyPredictor, PredictionError, learn_latency
+    from ogive.hardware._table import OperationTable
 
 __all__ = [
     "CHEAP",
@@ -82,3 +86,15 @@ def costs(
             raise SettingError(f"{name!r} is no cost.{did_you_mean(name, COSTS)}")
         found[name] = COSTS[name](network, task, batch_size)
     return found
+
+
+# Models, which workers can do without.
+__getattr__ = when_used(
+    __name__,
+    {
+        "LatencyPredictor": "ogive.hardware._predict",
+        "OperationTable": "ogive.hardware._table",
+        "PredictionError": "ogive.hardware._predict",
+        "learn_latency": "ogive.hardware._predict",
+    },
+)

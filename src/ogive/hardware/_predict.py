@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from torch import nn
 
 from ogive.errors import SettingError
@@ -117,6 +116,8 @@ class LatencyPredictor:
             out = [part for part, f in zip(parts, fold, strict=True) if f == held]
             predicted[fold == held] = fitted.predict(out)
         relative = float(np.abs(predicted / times - 1).mean())
+        from scipy.stats import spearmanr  # which takes most of a second
+
         return PredictionError(relative, float(spearmanr(predicted, times)[0]), len(parts))
 
     def __call__(self, network: nn.Module, task: Task, _batch_size: int = 1) -> float:

@@ -13,8 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
@@ -186,6 +184,8 @@ class PerformancePredictor:
         # better what was left out: that errs towards saying that nothing was learned.
         if np.ptp(predicted) == 0:
             return Ranking(0.0, 1.0, len(targets))
+        from scipy.stats import spearmanr  # which takes most of a second
+
         found = spearmanr(predicted, targets, alternative="greater")
         return Ranking(float(found.statistic), float(found.pvalue), len(targets))
 
@@ -202,6 +202,8 @@ class PerformancePredictor:
         if self._kind == "ensemble":
             networks = trained(points[0], scaled, members=_MEMBERS)
             return lambda new: networks(new[0]).mean(0) * spread + mean
+        from sklearn.ensemble import HistGradientBoostingRegressor  # which takes most of a second
+
         trees = HistGradientBoostingRegressor(
             max_iter=100, min_samples_leaf=min(20, max(2, len(targets) // 10)), random_state=0
         ).fit(np.hstack(points), scaled)

@@ -245,7 +245,7 @@ class AtATerminal:
 def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
-        "search", "digits", "--space", space, "--trials", "14", "--strategy", "random",
+        "search", "digits", "--space", space, "--epochs", "40", "--strategy", "random",
         "--out", folder,
     )  # fmt: skip
     terminal.until(r"trial 0 complete")
@@ -270,7 +270,7 @@ def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, 
 
 def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path):
     folder = tmp_path / "run"
-    terminal = AtATerminal("search", "digits", "--budget", "10min", "--out", folder)
+    terminal = AtATerminal("search", "digits", "--budget", "2min", "--out", folder)
     terminal.until(r"trial \d complete", 90)
     workers = psutil.Process(terminal.process.pid).children(recursive=True)
     assert workers

@@ -14,11 +14,10 @@ import pytest
 
 import ogive
 from ogive.bench import Comparison, Table, Trace, compare, read, run
-from ogive.bench._compare import _value
 from ogive.errors import SettingError
 from ogive.executors import SerialExecutor
 from ogive.spaces import nasbench201
-from ogive.strategies import STRATEGIES, RandomSearch, RegularizedEvolution, Strategy
+from ogive.strategies import STRATEGIES, RandomSearch, RegularizedEvolution, Strategy, value_of
 from ogive.text import finite
 from ogive.trial import Proposal
 
@@ -257,7 +256,7 @@ def test_progress_is_told_of_each_run(table: Table) -> None:
 
 
 def test_a_strategy_with_settings() -> None:
-    assert [_value(text) for text in ("5", "0.5", "1/27", "1e3", "true", "None", "x", "1/0")] == [
+    assert [value_of(text) for text in ("5", "0.5", "1/27", "1e3", "true", "None", "x", "1/0")] == [
         5, 0.5, 1 / 27, 1e3, True, None, "x", "1/0",
     ]  # fmt: skip
 

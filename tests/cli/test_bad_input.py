@@ -119,6 +119,10 @@ def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
     assert limit.split("=")[0] in message
 
 
+def test_a_fidelity_that_is_none(refused):
+    assert "resolution" in refused(2, "digits", "--fidelity", "resolutoin")
+
+
 @pytest.mark.parametrize("limit", ["params", "params=many", "parms=3", "params=-1"])
 def test_a_limit_that_is_none(refused, limit):
     assert "limit" in refused(2, "digits", "--limit", limit).lower()

@@ -33,6 +33,12 @@ def network(choose, task):
 """
 
 
+ASKED = (
+    "--trials", "6", "--strategy", "asha:proposer=random", "--stop-below", "0.01",
+    "--fidelity", "data", "--fidelity", "epochs",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
     path = tmp_path_factory.mktemp("space") / "narrow.py"
@@ -50,8 +56,7 @@ def finished(tmp_path_factory, space):
     folder = tmp_path_factory.mktemp("finished") / "run"
     path = Path(space)
     done = command(
-        "search", "digits", "--space", path.name, "--trials", "6", "--out", folder, "--json",
-        "--stop-below", "0.01",
+        "search", "digits", "--space", path.name, *ASKED, "--out", folder, "--json",
         cwd=path.parent,
         env={**os.environ, "FORCE_COLOR": "1"},
     )  # fmt: skip
@@ -158,10 +163,7 @@ def test_predict_labels_files(ogive, finished, tmp_path):
 
 def test_the_same_command_again_returns_the_result(ogive, finished, space):
     folder, done = finished
-    code, out, _ = ogive(
-        "search", "digits", "--space", space, "--trials", "6", "--stop-below", "0.01",
-        "--out", folder, "--json",
-    )  # fmt: skip
+    code, out, _ = ogive("search", "digits", "--space", space, *ASKED, "--out", folder, "--json")
     assert code == 0
     assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
 

@@ -185,6 +185,13 @@ def test_a_strategy_is_made_by_its_name_and_settings():
     assert isinstance(by_name("asha", SPACE, proposer="random").proposer, RandomSearch)
 
 
+def test_settings_may_stand_behind_the_name():
+    evolution = by_name("evolution:population=7,sample=2,inherit=1/4", SPACE, sample=3)
+    assert (evolution.population, evolution.sample, evolution.inherit) == (7, 3, 0.25)
+    assert isinstance(by_name("asha:random", SPACE).proposer, RandomSearch)
+    assert by_name("bo:graph=true", SPACE).graph is True
+
+
 def test_settings_hold_those_of_the_proposer():
     start = SPACE.sample(Random(0))
     asha = ASHA(SPACE, proposer=RandomSearch(SPACE, start_from=[dict(start)]))
@@ -202,6 +209,9 @@ def test_settings_hold_those_of_the_proposer():
     [
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
+        ("evolution:populaton=3", {}, "Did you mean 'population'"),
+        ("evolution:population=many", {}, "'population': 'many'"),
+        ("evolutoin:3", {}, "Did you mean 'evolution'"),
         ("grid", {"points": 1}, "points=1"),
         ("local", {"starts": 0}, "starts=0"),
         ("evolution", {"population": 0}, "population=0"),

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
@@ -252,36 +251,18 @@ class _Named:
 
     @classmethod
     def read(cls, text: str, table: Table) -> _Named:
-        """Reads ``name:setting=value,…``; a value without a name is the first setting's.
-
-        ``@column+column`` are columns of the table as side information.
-        """
-        name, _, rest = text.partition(":")
-        settings: dict[str, Any] = {}
-        for part in filter(None, rest.split(",")):
-            setting, equals, value = part.partition("=")
-            if not equals:
-                setting, value = known.first_setting(name), part
-            value = value.strip()
-            columns = value[1:].split("+") if value.startswith("@") else []
-            settings[setting.strip()] = table.features(columns) if columns else _value(value)
+        """Reads ``name:setting=value,…``; ``@column+column`` are columns as side information."""
+        name, texts = known.written(text)
+        settings = {
+            setting: table.features(value[1:].split("+"))
+            if value.startswith("@")
+            else known.value_of(value)
+            for setting, value in texts.items()
+        }
         return cls(name, settings)
 
     def __call__(self, space: SearchSpace) -> Strategy:
         return known.by_name(self.name, space, **self.settings)
-
-
-def _value(text: str) -> Any:
-    """A number (``1/27`` is one), ``true``, ``false``, ``none``, or the text itself."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for read_number in (int, float, lambda word: float(Fraction(word))):
-        try:
-            return read_number(text)
-        except (ValueError, ZeroDivisionError):
-            continue
-    return text
 
 
 # Running

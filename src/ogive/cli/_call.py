@@ -15,7 +15,7 @@ from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
 from rich.console import Console
@@ -28,7 +28,11 @@ from ogive.progress import Snapshot, View, live, plain
 
 __all__ = ["Call", "run"]
 
+if TYPE_CHECKING:
+    from ogive.estimators import Fidelity
+
 _FILE = "search.json"
+_LISTS = ("maximize", "minimize", "fidelity")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Call:
     strategy: str = "auto"
     start_from: str | None = None
     stop_below: float | None = None
+    fidelity: tuple[str, ...] = ()
     workers: int | None = None
     seed: int = 0
 
@@ -72,7 +77,7 @@ class Call:
         path = folder / _FILE
         try:
             data = json.loads(path.read_text())
-            return cls(**{**data, **{n: tuple(data[n]) for n in ("maximize", "minimize")}})
+            return cls(**{**data, **{n: tuple(data.get(n, ())) for n in _LISTS}})
         except FileNotFoundError:
             raise JournalError(
                 f"A run folder of the command line holds a {_FILE}, but {folder} has none. Name "
@@ -162,6 +167,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         strategy=call.strategy,
         start_from=call.start_from or (),
         stop_below=call.stop_below,
+        fidelity=cast("tuple[Fidelity, ...]", call.fidelity or ("epochs",)),
         workers=call.workers,
         seed=call.seed,
         out=folder,

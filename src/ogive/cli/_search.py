@@ -56,7 +56,11 @@ def search(
         str | None, typer.Option(help="A ready-made space, or file.py:function.")
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="auto, bo, evolution, asha, random, …: see docs/strategies.md.")
+        str,
+        typer.Option(
+            metavar="NAME[:SETTING=VALUE,…]",
+            help="auto, bo, evolution, asha, random, …: see docs/strategies.md.",
+        ),
     ] = "auto",
     start_from: Annotated[
         str | None,
@@ -68,6 +72,13 @@ def search(
             metavar="P",
             help="Stops a full training whose probability to end better than the best is below "
             "this, such as 0.05.",
+        ),
+    ] = None,
+    fidelity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What cheap trainings have less of: epochs, data, resolution, width. Repeatable.",
         ),
     ] = None,
     workers: Annotated[
@@ -118,6 +129,7 @@ def search(
         strategy=strategy,
         start_from=start_from,
         stop_below=stop_below,
+        fidelity=tuple(fidelity or ()),
         workers=workers,
         seed=seed,
     )

@@ -83,7 +83,8 @@ def search(
             ``latency_ms``.
         maximize: Metrics to make large; the task's own by default.
         minimize: Metrics or costs to make small besides.
-        strategy: The name of a strategy, or one made for the same space.
+        strategy: The name of a strategy, with settings if you like
+            (``evolution:population=50,inherit=0.25``), or one made for the same space.
         start_from: Architectures to try first (what they leave open takes its first value), or
             the run folder or journal of an earlier search of the same or a similar space, whose
             best are tried first, or what :func:`ogive.oneshot.search_by_gradient` found: the

@@ -322,7 +322,7 @@ def _strategy(
     first = starts(start_from, space) if start_from else []
     if isinstance(strategy, str):
         settings: dict[str, Any] = {"start_from": first} if first else {}
-        settings |= auto if strategy == "auto" else {}
+        settings |= auto if strategies.written(strategy)[0] == "auto" else {}
         return strategies.by_name(strategy, space, **settings)
     if first:
         raise SettingError(

@@ -6,9 +6,9 @@ strategies are compared on them in seconds.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ogive._doors import when_used
 from ogive.spaces._nasbench101 import nasbench101_cell, nasbench101_space
 from ogive.spaces._nasbench201_cells import nasbench201_space
 
@@ -30,18 +30,14 @@ __all__ = [
     "nasbench201_space",
 ]
 
-_HOMES = {
-    "SPACES": "_ready",
-    "by_name": "_ready",
-    "convnet": "_convnet",
-    "default": "_ready",
-    "mlp": "_mlp",
-    "nasbench201": "_nasbench201",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ogive.spaces' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"ogive.spaces.{_HOMES[name]}"), name)
-    return value
+__getattr__ = when_used(
+    __name__,
+    {
+        "SPACES": "ogive.spaces._ready",
+        "by_name": "ogive.spaces._ready",
+        "convnet": "ogive.spaces._convnet",
+        "default": "ogive.spaces._ready",
+        "mlp": "ogive.spaces._mlp",
+        "nasbench201": "ogive.spaces._nasbench201",
+    },
+)

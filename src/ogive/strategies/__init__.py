@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from fractions import Fraction
 from typing import Any
 
 from ogive.errors import SettingError, did_you_mean
@@ -62,8 +63,9 @@ __all__ = [
     "SideInformation",
     "Strategy",
     "by_name",
-    "first_setting",
     "make_policy",
+    "value_of",
+    "written",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -91,13 +93,15 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     """Returns a strategy for a space.
 
     Args:
-        name: A key of :data:`STRATEGIES`.
+        name: A key of :data:`STRATEGIES`, with settings if you like, as :func:`written` reads them.
         space: What it is to search.
         settings: Arguments of the strategy. A ``proposer`` may be a name too.
 
     Raises:
         SettingError: If there is no strategy of that name, or it has no such setting.
     """
+    name, texts = written(name)
+    settings = {setting: value_of(text) for setting, text in texts.items()} | settings
     kind: Any = _kind(name)
     known = inspect.signature(kind).parameters.keys() - {"space"}
     for setting in settings.keys() - known:
@@ -107,16 +111,48 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
         )
     if isinstance(settings.get("proposer"), str):
         settings["proposer"] = by_name(settings["proposer"], space)
-    strategy: Strategy = kind(space, **settings)
+    try:
+        strategy: Strategy = kind(space, **settings)
+    except TypeError as error:
+        raise SettingError(
+            f"A setting must be of the kind that the strategy takes, but {name!r} was given "
+            f"{settings}: {error}"
+        ) from error
     return strategy
 
 
-def first_setting(name: str) -> str:
-    """Returns the setting that is meant where a value stands alone, as in ``optuna:TPESampler``.
+def written(text: str) -> tuple[str, dict[str, str]]:
+    """Reads ``name:setting=value,…`` and returns the name and the settings, still as text.
+
+    A value without a setting is that of the strategy's first, as in ``optuna:TPESampler``.
 
     Raises:
-        SettingError: If there is no strategy of that name.
+        SettingError: If a value stands alone and there is no strategy of that name.
     """
+    name, _, rest = text.partition(":")
+    settings: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        setting, equals, value = part.partition("=")
+        if not equals:
+            setting, value = _first_setting(name), part
+        settings[setting.strip()] = value.strip()
+    return name, settings
+
+
+def value_of(text: str) -> Any:
+    """A number (``1/27`` is one), ``true``, ``false``, ``none``, or the text itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for read_number in (int, float, lambda word: float(Fraction(word))):
+        try:
+            return read_number(text)
+        except (ValueError, ZeroDivisionError):
+            continue
+    return text
+
+
+def _first_setting(name: str) -> str:
     return next(n for n in inspect.signature(_kind(name)).parameters if n != "space")
 
 

@@ -149,7 +149,14 @@ def by_gradient(search: Search) -> str:
     figure.update_layout(
         xaxis={"title": "epoch"},
         yaxis={"title": "layers (%)", "range": [0, 100]},
-        yaxis2={"title": "eigenvalue", "overlaying": "y", "side": "right"},
+        yaxis2={
+            "title": "eigenvalue",
+            "overlaying": "y",
+            "side": "right",
+            "automargin": True,
+            "rangemode": "tozero",
+            "showgrid": False,  # its lines would lie between those of the first axis
+        },
     )
     return html(figure, "by-gradient")
 

@@ -119,8 +119,14 @@ def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
     assert limit.split("=")[0] in message
 
 
-def test_a_fidelity_that_is_none(refused):
-    assert "resolution" in refused(2, "digits", "--fidelity", "resolutoin")
+def test_a_fidelity_that_is_none(refused, tmp_path):
+    assert "resolution" in refused(2, "digits", "--fidelity", "resolutoin", out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_stood_there_stands_there_still(refused, tmp_path):
+    assert "Did you mean" in refused(2, "digits", "--strategy", "evolutoin", out=tmp_path)
+    assert tmp_path.exists()
 
 
 @pytest.mark.parametrize("limit", ["params", "params=many", "parms=3", "params=-1"])

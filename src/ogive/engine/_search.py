@@ -116,23 +116,30 @@ def search(
     whole = Budget(None if budget is None else seconds_of(budget), trials, epochs)
     if whole == Budget():
         whole = Budget(_DEFAULT_SECONDS)
+    stood = out is not None and Path(out).exists()
     folder = _folder(out, task)
-    setup = set_up(
-        network,
-        task,
-        budget=whole,
-        limits=limits,
-        maximize=maximize,
-        minimize=minimize,
-        strategy=strategy,
-        start_from=start_from,
-        estimator=estimator,
-        recipe=recipe,
-        fidelity=fidelity,
-        seed=seed,
-        folder=folder,
-        stop_below=stop_below,
-    )
+    try:
+        setup = set_up(
+            network,
+            task,
+            budget=whole,
+            limits=limits,
+            maximize=maximize,
+            minimize=minimize,
+            strategy=strategy,
+            start_from=start_from,
+            estimator=estimator,
+            recipe=recipe,
+            fidelity=fidelity,
+            seed=seed,
+            folder=folder,
+            stop_below=stop_below,
+        )
+    except OgiveError:
+        if not stood:
+            with suppress(OSError):
+                folder.rmdir()  # Nothing is left of a call that was refused.
+        raise
     with _journal(journal, folder) as log:
         return _Search(setup, log, executor, workers, progress or _silent, begun).run()
 

@@ -37,9 +37,10 @@ def drawn(suite, measure, spent):
         missing = row["goal"] - values
         mean = missing.mean(axis=0)
         error = missing.std(axis=0, ddof=1) / np.sqrt(len(missing))
-        label = f"{row['strategy']} ({len(missing)})"
+        label = f"{row['strategy'].replace('c10_', '')} ({len(missing)})"
         colour = f"C{COLOURS.index(row['strategy'].partition(':')[0])}"
-        style = {"color": colour, "marker": "o", "ms": 3, "capsize": 2}
+        line = "-" if ":" not in row["strategy"] or suite == "nb101-epochs" else "--"
+        style = {"color": colour, "marker": "o", "ms": 3, "capsize": 2, "ls": line}
         axes.errorbar(row["at"], mean, yerr=error, label=label, **style)
     axes.set(xscale="log", yscale="log", xlabel=spent, ylabel=measure)
     axes.set_xticks(rows[0]["at"], [f"{mark:g}" for mark in rows[0]["at"]], minor=False)

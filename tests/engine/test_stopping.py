@@ -101,6 +101,23 @@ def test_a_trial_is_compared_with_what_was_known_when_it_started(run):
     assert given[max(given)] is None  # the final training
 
 
+def test_one_that_inherits_weights_is_neither_stopped_nor_compared_with(run):
+    result, _ = run
+    *_, (_, state) = states(result.folder)
+    searched = state.role("search")
+    whole, last = [t for t in searched if t.in_full], searched[-1]
+    given = stopping(result._setup, 5, state, last)
+    assert given.ends == tuple(t.metrics["accuracy"] for t in whole if t != last)
+
+    def heir(trial):
+        other = next(t.number for t in searched if t.architecture != trial.architecture)
+        return replace(trial, proposal=replace(trial.proposal, parent=other))
+
+    assert stopping(result._setup, 5, state, heir(last)) is None
+    state.trials[whole[0].number] = heir(whole[0])
+    assert stopping(result._setup, 5, state, last).ends == given.ends[1:]
+
+
 def test_it_is_said_wherever_one_looks(run):
     result, said = run
     told = result.summary["stopped"]

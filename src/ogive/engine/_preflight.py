@@ -23,7 +23,6 @@ __all__ = ["Speed", "cores", "fastest", "preflight"]
 _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
 
-
 _GAIN = 1.2
 """How much faster several threads must be than one: where others use the machine, too, each waits
 for the slowest, and a small network then trains ten times as long."""
@@ -100,7 +99,7 @@ def preflight(
         costs = partial(setup.costs, names=tuple(setup.limits))
         smallest_within(setup.space, setup.limits, costs, rng=rng)
     typical = reference or _typical(setup, rng)
-    speed = _fastest(setup, typical, executor, workers)
+    speed = _measured(setup, typical, executor, workers)
     recipe = setup.recipe_of(typical)
     steps = -(-setup.task.size("train") // recipe.batch_size)
     made = plan(
@@ -139,12 +138,12 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
     return sorted(drawn, key=lambda a: setup.costs(a, ("macs",))["macs"])[_TYPICAL // 2]
 
 
-def _fastest(
+def _measured(
     setup: Setup, architecture: Architecture, executor: Executor, workers: int | None
 ) -> Speed:
-    """Measures trials of one thread side by side, and one or as many as asked on all cores.
+    """Measures trials of one thread side by side, and one, or as many as asked, on all cores.
 
-    Which one that is hangs on the processor: small networks gain little from a second thread, and
+    Which arrangement is the fastest hangs on the processor: small networks gain little from a second thread, and
     bf16 is quick only where there are instructions for it.
     """
     bench, count = setup.bench, cores()

@@ -27,8 +27,8 @@ def starts(prior: Prior, space: SearchSpace) -> list[Architecture]:
     """Returns the architectures to try first.
 
     Architectures that a user gives are completed, and must fit. Of an earlier search, or of what
-    one by gradient prefers, the best ten are taken, as far as they can be carried over: decisions that this space does not have are left
-    out, and those that are new take their first value.
+    one by gradient prefers, the best ten are taken, as far as they can be carried over: decisions
+    that this space does not have are left out, and those that are new take their first value.
 
     Raises:
         ArchitectureError: If one that was given names an unknown decision or value.

@@ -108,6 +108,15 @@ def test_sums_of_parts_are_learned_from_few_networks():
     assert predictor.error.spearman > 0.95
 
 
+def test_a_machine_that_was_busy_now_and_then_misleads_nobody():
+    rng = np.random.default_rng(3)
+    (known, times), (new, truth) = drawn(60, rng), drawn(200, rng)
+    measured = np.array(times) * rng.normal(1, 0.01, 60)
+    measured[::8] *= 1.5
+    off = np.abs(LatencyPredictor().fit(known, measured).predict(new) / truth - 1)
+    assert off.mean() < 0.02
+
+
 def test_the_stated_error_is_that_of_new_networks_where_there_is_nothing_to_learn():
     rng = np.random.default_rng(1)
     (known, _), (new, _) = drawn(40, rng), drawn(400, rng)

@@ -15,7 +15,7 @@ from ogive.errors import SettingError
 from ogive.hardware._latency import Engine, measure_latency
 from ogive.hardware._parts import Part, Parts, network_parts, operations
 from ogive.hardware._table import OperationTable
-from ogive.strategies import Additive, GaussianProcess
+from ogive.strategies import Additive, GaussianProcess, Posterior
 from ogive.task import Task
 
 __all__ = ["LatencyPredictor", "PredictionError", "learn_latency"]
@@ -26,6 +26,12 @@ _SIZES = ("calls", "multiplications", "numbers moved")
 
 _WEIGHTS = (0.5, 0.5, 0.1)
 """What the blocks of a design are expected to explain, as shares of the targets' variance."""
+
+_FREEDOM = 4.0
+"""Degrees of freedom of the errors: what else a machine does falls on few measurements, and hard."""
+
+_REWEIGHTED = 5
+"""Times that measurements are weighed anew."""
 
 _FOLDS = 10
 _FEWEST = 10
@@ -54,7 +60,9 @@ class LatencyPredictor:
     to be what its kind takes for a call, a multiplication and a number moved, and in proportion to
     its time in the table, if there is one; how much each part may differ from that is learned too
     (:class:`ogive.strategies.GaussianProcess`, most probable a posteriori). Errors count in
-    relation to what was measured.
+    relation to what was measured, and are those of Student's t: a network that was measured while
+    the machine was busy counts the less, the further it is from what the others say of it (Lange,
+    Little & Taylor 1989, "Robust statistical modeling using the t distribution", eq. 5).
 
     As it is called like one of :data:`COSTS`, it takes the place of a measurement:
     ``predictor(network, task, batch_size)`` builds nothing and runs nothing but the meta device.
@@ -142,20 +150,42 @@ class _Fitted:
     ) -> None:
         self._design = _Design(parts, table)
         self._least = float(times.min()) / 100
+        blocks = self._design(parts)
+        weights = np.ones(len(times))
+        parameters: _Floats | None = None
+        for _ in range(_REWEIGHTED):
+            self._posterior = self._weighed(blocks, times, weights, parameters)
+            parameters = self._posterior.parameters
+            off = self._posterior.left_out / np.sqrt(weights)
+            spread = np.median(np.abs(off)) / 0.6745  # a standard deviation, were they normal
+            weights = (_FREEDOM + 1) / (_FREEDOM + (off / (spread + 1e-12)) ** 2)
+            weights /= weights.mean()
+        self._posterior = self._weighed(blocks, times, weights)
+
+    def _weighed(
+        self,
+        blocks: Sequence[_Floats],
+        times: _Floats,
+        weights: _Floats,
+        parameters: _Floats | None = None,
+    ) -> Posterior:
+        """The process where measurements have weights, and parameters the most probable ones."""
         # Rows and targets are divided by what was measured, so that errors are relative ones.
-        self._middle = 1 / float((1 / times).mean())
-        share = self._middle / times
+        self._middle = 1 / float(np.average(1 / times, weights=weights))
+        share = self._middle / times * np.sqrt(weights)
         targets = (times - self._middle) * share
         self._spread = float(targets.std()) or 1.0
         targets /= self._spread
-        points = [columns * share[:, None] for columns in self._design(parts)]
+        points = [columns * share[:, None] for columns in blocks]
         process = GaussianProcess(
             [
                 Additive(np.zeros(columns.shape[1], dtype=np.intp), weight)
                 for columns, weight in zip(points, _WEIGHTS, strict=True)
             ]
         )
-        self._posterior = process.posterior(process.fit(points, targets), points, targets)
+        if parameters is None:
+            parameters = process.fit(points, targets)
+        return process.posterior(parameters, points, targets)
 
     def predict(self, parts: Sequence[Parts]) -> _Floats:
         if not parts:

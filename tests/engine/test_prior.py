@@ -13,7 +13,7 @@ from ogive.engine import search, summarize
 from ogive.errors import SettingError
 from ogive.estimators import Recipe, Run
 from ogive.executors import SerialExecutor
-from ogive.oneshot import search_by_gradient
+from ogive.oneshot import search_by_controller, search_by_gradient
 from ogive.space import Decision, SearchSpace
 
 
@@ -74,6 +74,16 @@ def test_what_is_preferred_is_tried_first(found, tmp_path):
     assert tried[0] == {"width": 8, "a": "skip", "b": "skip"}
 
 
+def test_what_a_controller_prefers_is_tried_first(tmp_path):
+    recipe = Recipe(batch_size=128, epochs=2, lr=1e-2)
+    derived = search_by_controller(
+        layers, task.load("digits"), samples=6, recipe=recipe, run=Run(device="cpu")
+    )
+    result = begun_from(derived, tmp_path / "run")
+    tried = [trial["architecture"] for trial in result.summary["trials"]]
+    assert tried == [dict(architecture) for architecture in islice(derived.ranked(), 2)]
+
+
 def test_a_collapse_is_in_the_report_with_what_to_do(found, tmp_path):
     result = begun_from(found, tmp_path / "run")
     page = result.report.read_text()
@@ -117,5 +127,5 @@ def test_of_a_similar_space_what_fits_is_tried(found, tmp_path):
     result = begun_from(found, tmp_path / "run", space)
     assert result.summary["trials"][0]["architecture"] == {"a": "skip", "new": 1}
     other = SearchSpace([Decision("another", "ordinal", options=(1, 2))])
-    with pytest.raises(SettingError, match="by gradient to start from shares decisions"):
+    with pytest.raises(SettingError, match="one-shot search to start from shares decisions"):
         begun_from(found, tmp_path / "other", other)

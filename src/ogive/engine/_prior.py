@@ -11,14 +11,14 @@ from typing import Any
 from ogive.engine._summary import replayed
 from ogive.errors import SettingError
 from ogive.journal import Journal
-from ogive.oneshot import Found
+from ogive.oneshot import Derived, Found
 from ogive.space import Architecture, SearchSpace
 
 __all__ = ["Prior", "starts", "told"]
 
-Prior = Sequence[Mapping[str, Any]] | str | Path | Journal | Found
+Prior = Sequence[Mapping[str, Any]] | str | Path | Journal | Found | Derived
 """Architectures, the run folder or journal of a search whose best are meant, or what a search by
-gradient prefers."""
+gradient or by a controller prefers."""
 
 _MOST = 10
 
@@ -27,7 +27,7 @@ def starts(prior: Prior, space: SearchSpace) -> list[Architecture]:
     """Returns the architectures to try first.
 
     Architectures that a user gives are completed, and must fit. Of an earlier search, or of what
-    one by gradient prefers, the best ten are taken, as far as they can be carried over: decisions
+    a one-shot search prefers, the best ten are taken, as far as they can be carried over: decisions
     that this space does not have are left out, and those that are new take their first value.
 
     Raises:
@@ -35,11 +35,11 @@ def starts(prior: Prior, space: SearchSpace) -> list[Architecture]:
         JournalError: If there is no readable journal.
         SettingError: If an earlier search has nothing that can be carried over.
     """
-    if isinstance(prior, Found):
+    if isinstance(prior, Found | Derived):
         found = _carried_over(islice(prior.ranked(), _MOST), space)
         if not found:
             raise SettingError(
-                "A search by gradient to start from shares decisions with this one, but what it "
+                "A one-shot search to start from shares decisions with this one, but what it "
                 f"prefers, {dict(prior.best)}, does not fit the space {space.name!r}. Search the "
                 "same network function, or leave it out."
             )

@@ -57,7 +57,7 @@ class Derived:
     def ranked(self) -> Iterator[Architecture]:
         """Yields the candidates, the best first.
 
-        Hand the first few to ``ogive.search(start_from=...)``.
+        ``ogive.search(start_from=derived)`` tries the first few first.
         """
         return iter(self.scores)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ogive.errors import SettingError, SpaceError
 from ogive.estimators import Recipe, Run
-from ogive.nn import Mixture, record
+from ogive.nn import Mixture, Sum, record
 from ogive.oneshot import RELAXATIONS, search_by_gradient
 from ogive.oneshot._differentiable import Dirichlet, HardGumbel, Softmax, _Search
 
@@ -175,7 +175,64 @@ def test_partial_channels_learn_and_leave_the_other_weights_alone(digits, networ
     assert torch.equal(weight[:, 2:], start[:, 2:])
 
 
+class Node(nn.Module):
+    """Adds what three layers make of the same, of which the last is always zeros."""
+
+    def __init__(self, choose, name):
+        super().__init__()
+        options = {"tanh": nn.Tanh, "skip": nn.Identity}
+        self.layers = nn.ModuleList(choose.layer(f"{name}.{i}", options) for i in range(2))
+        self.total = Sum(name, 3)
+
+    def forward(self, x):
+        return self.total(*(layer(x) for layer in self.layers), torch.zeros_like(x))
+
+
+def summed(choose, data):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), Node(choose, "a.b"), nn.Linear(16, data.outputs)
+    )
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_edges_that_bring_something_are_preferred(order, digits):
+    recipe = Recipe(batch_size=64, epochs=5, lr=3e-3)
+    found = search_by_gradient(
+        summed, digits, method="darts", order=order, edges=True, alpha_lr=0.05, recipe=recipe,
+        run=CPU,
+    )  # fmt: skip
+    [weights] = found.edges.values()
+    assert list(found.edges) == ["a.b"]
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+    assert weights[2] < 0.2 < min(weights[:2])
+    # What is found is a network of plain sums.
+    route, plain = found.supernet.route(found.best), found.supernet.extract(found.best)
+    x = digits.example(4)
+    assert torch.equal(route(x), plain(x))
+    parts = plain[2].layers
+    hidden = plain[1](plain[0](x))
+    assert torch.equal(plain[2](hidden), parts[0](hidden) + parts[1](hidden))
+
+
+def test_edge_weights_are_those_of_a_softmax(digits):
+    search = _Search(
+        summed, digits, "darts", 1, None, 0.0, None, 1, {}, record(summed, digits), Recipe(),
+        CPU, "fp32", edges=True,
+    )  # fmt: skip
+    mixture, network = search._mixture, search._mixture.network
+    with torch.no_grad():
+        search._betas["a/b"].copy_(torch.log(torch.tensor([0.5, 0.3, 0.2])))
+    mixture.weights.update({path: torch.tensor([1.0, 0.0]) for path in mixture.decisions})
+    mixture.edge_weights.update(search._edges())
+    x = digits.example(4)
+    output = mixture(x)  # which also binds the shared weights
+    hidden = torch.tanh(network[1](network[0](x)))
+    assert torch.allclose(output, network[3](0.8 * hidden), atol=1e-6)
+
+
 def test_bad_settings(digits, network, layers):
+    with pytest.raises(SettingError, match="the network has none"):
+        search_by_gradient(layers, digits, edges=True)
     with pytest.raises(SettingError, match="but no layer does"):
         search_by_gradient(layers, digits, parts=4)
     with pytest.raises(SettingError, match="1 <= parts"):

@@ -18,6 +18,7 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._inherit import Heir, inherit
+from ogive.nn._mix import Sum
 from ogive.nn._narrow import WIDTHS, build_narrow, is_width
 from ogive.nn._record import record
 from ogive.nn._stack import Stack, why_not_stacked
@@ -61,6 +62,7 @@ __all__ = [
     "SeparableConv",
     "SqueezeExcitation",
     "Stack",
+    "Sum",
     "Supernet",
     "annotate",
     "batch_norm",

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ogive.errors import SettingError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction
 from ogive.nn._record import told
 from ogive.space import Decision
 from ogive.task import Task
 
-__all__ = ["Mixed", "Weights", "mixed"]
+__all__ = ["Mixed", "Sum", "Weights", "mixed"]
 
 Weights = dict[str, Tensor]
 
@@ -61,6 +62,43 @@ class Mixed(nn.Module):
             if value
         ]
         return sum(taken[1:], taken[0])
+
+
+class Sum(nn.Module):
+    """Adds up what several layers give, as a node of a cell does with the edges that lead to it.
+
+    In a network that is a plain sum. A search by gradient can give each of its terms a weight
+    (:func:`ogive.oneshot.search_by_gradient`, ``edges=True``).
+
+    Args:
+        name: Sums of one name have the same weights, such as those of one node in all cells.
+        inputs: How many terms there are.
+
+    Raises:
+        SettingError: If a sum of fewer than two terms is asked for.
+    """
+
+    _weights: Mapping[str, Tensor] = {}
+
+    def __init__(self, name: str, inputs: int) -> None:
+        super().__init__()
+        if inputs < 2:
+            raise SettingError(f"A sum needs inputs >= 2, but {name!r} got inputs={inputs}.")
+        self.name = name
+        self.inputs = inputs
+
+    def forward(self, *terms: Tensor) -> Tensor:
+        weights = self._weights.get(self.name)
+        if weights is not None:  # eq. 2 of Xu et al. 2020, arXiv:1907.05737
+            terms = tuple(weight * term for weight, term in zip(weights, terms, strict=True))
+        return sum(terms[1:], terms[0])
+
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, inputs={self.inputs}"
+
+    def read(self, weights: Mapping[str, Tensor]) -> None:
+        """Has it look up the weights of its terms, ``(inputs,)``, by its name when it computes."""
+        self._weights = weights
 
 
 def mixed(

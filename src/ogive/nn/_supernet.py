@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from ogive.errors import SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
-from ogive.nn._mix import Mixed, mixed
+from ogive.nn._mix import Mixed, Sum, mixed
 from ogive.nn._partial import connect_partially
 from ogive.nn._places import Place, places, window
 from ogive.space import Architecture, Decision, SearchSpace
@@ -298,6 +298,7 @@ class Mixture(Route):
 
     Attributes:
         weights: For the path of each decision for a layer, ``(options,)``; set them before a call.
+        edge_weights: For the name of a :class:`Sum`, ``(inputs,)``; a plain sum where it is silent.
     """
 
     def __init__(
@@ -305,6 +306,18 @@ class Mixture(Route):
     ) -> None:
         super().__init__(network, bound)
         self.weights = weights
+        self.edge_weights: dict[str, Tensor] = {}
+        for module in self._sums:
+            module.read(self.edge_weights)
+
+    @property
+    def sums(self) -> dict[str, int]:
+        """How many terms the sums of each name have."""
+        return {module.name: module.inputs for module in self._sums}
+
+    @property
+    def _sums(self) -> list[Sum]:
+        return [module for module in self.network.modules() if isinstance(module, Sum)]
 
     @property
     def decisions(self) -> dict[str, tuple[str, ...]]:

@@ -123,6 +123,8 @@ class Found:
     Attributes:
         space: What it searched.
         preferences: For the path of each decision, its options and how much each is preferred.
+        edges: For the name of each :class:`ogive.nn.Sum`, how much each of its terms is preferred,
+            where that was learned.
         fixed: What the other decisions were.
         notes: What should be known of the result, such as that it has collapsed.
         history: What was watched after each epoch, for signs of a collapse.
@@ -131,6 +133,7 @@ class Found:
 
     space: SearchSpace
     preferences: Mapping[str, Mapping[str, float]]
+    edges: Mapping[str, tuple[float, ...]]
     fixed: Mapping[str, Any]
     notes: tuple[str, ...]
     history: tuple[Watched, ...]
@@ -192,6 +195,7 @@ def search_by_gradient(
     warmup: float = 0.1,
     alarm: bool | None = None,
     parts: int = 1,
+    edges: bool = False,
     fixed: Mapping[str, Any] | None = None,
     space: SearchSpace | None = None,
     recipe: Recipe | None = None,
@@ -218,9 +222,10 @@ def search_by_gradient(
             so long that it costs little. It needs about three times the memory of a step.
         parts: 4 has the options of a layer compute on a quarter of its channels, in about a
             quarter of their memory: the partial channels of PC-DARTS (Xu et al. 2020,
-            arXiv:1907.05737). Its edge normalisation is not here: which layers are summed is the
-            network function's affair. The weights of the other channels are not trained: train
-            what is found, and do not rank by what it inherits.
+            arXiv:1907.05737). The weights of the other channels are not trained: train what is
+            found, and do not rank by what it inherits.
+        edges: Whether the terms of each :class:`ogive.nn.Sum` get weights that are learned, too:
+            the edge normalisation of PC-DARTS, which is ``method="darts", parts=4, edges=True``.
         fixed: What other decisions are; the largest, or the first, where it is silent.
         space: What may be chosen; all that the function asks by default.
         recipe: How the weights are trained; the task's default.
@@ -229,7 +234,8 @@ def search_by_gradient(
         progress: Whether a bar is shown.
 
     Raises:
-        SettingError: If there is no such method or order, or no layer has channels to part.
+        SettingError: If there is no such method or order, no layer has channels to part, or there
+            is no sum whose terms could have weights.
         SpaceError: If the space decides for no layer.
         TrialFailed: If the loss is not a number.
     """
@@ -260,6 +266,7 @@ def search_by_gradient(
             recipe,
             run,
             precision,
+            edges=edges,
         )
         return search.fit(progress)
 
@@ -280,6 +287,8 @@ class _Search:
         recipe: Recipe,
         run: Run,
         precision: Precision,
+        *,
+        edges: bool = False,
     ) -> None:
         self._space, self._precision = space, precision
         self._order, self._warmup = order, warmup
@@ -308,20 +317,32 @@ class _Search:
                 f"channels divisible by {parts}, and consist of convolutions, linear layers and "
                 "batch normalisations, but no layer does. Use parts=1."
             )
+        if edges and not self._mixture.sums:
+            raise SettingError(
+                "With edges=True the terms of each ogive.nn.Sum get weights, but the network has "
+                "none. Add up with one where several layers meet, or leave edges out."
+            )
         torch.manual_seed(run.seed)
         self._alphas = nn.ParameterDict(
             {
-                path.replace(".", "/"): nn.Parameter(
+                _key(path): nn.Parameter(
                     self._relaxation.start * torch.randn(len(options), device=weights.device)
                 )
                 for path, options in self._mixture.decisions.items()
             }
         )
+        self._betas = nn.ParameterDict(
+            {
+                _key(name): nn.Parameter(1e-3 * torch.randn(inputs, device=weights.device))
+                for name, inputs in (self._mixture.sums if edges else {}).items()
+            }
+        )
+        self._learned = [*self._alphas.values(), *self._betas.values()]
         self._for_alphas = Batches(
             Data(validating, task, weights.device), task, recipe, seed=run.seed + 1
         )
         self._adam = torch.optim.Adam(
-            self._alphas.values(),
+            self._learned,
             lr=alpha_lr or self._relaxation.lr,
             betas=(0.5, 0.999),
             weight_decay=_ALPHA_DECAY,
@@ -331,10 +352,11 @@ class _Search:
         self._history = History()
         self._alarm = weights.batches.steps >= _AFFORDABLE if alarm is None else alarm
         identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup,
-                    "parts": parts, "fixed": dict(fixed), **weights.identity}  # fmt: skip
+                    "parts": parts, "edges": edges, "fixed": dict(fixed), **weights.identity}  # fmt: skip
         state: dict[str, Stateful] = {
             **weights.state,
             "alphas": self._alphas,
+            "betas": self._betas,
             "adam": self._adam,
             "sharpness": self._sharpness,
             "history": self._history,
@@ -362,6 +384,7 @@ class _Search:
         return Found(
             self._space,
             preferences,
+            {name: tuple(each.tolist()) for name, each in self._edges().items()},
             self._fixed,
             self._notes(preferences),
             tuple(self._history.epochs),
@@ -382,11 +405,12 @@ class _Search:
         alphas = list(self._alphas.values())
         if self._order == 1:
             loss = self._loss(batch, done) + self._relaxation.penalty(alphas)
-            found: Sequence[Tensor | None] = torch.autograd.grad(loss, alphas, allow_unused=True)
+            found: Sequence[Tensor | None]
+            found = torch.autograd.grad(loss, self._learned, allow_unused=True)
         else:
             loss, found = self._unrolled(batch, learned, done, self._weights.rate(step))
-        for alpha, gradient in zip(alphas, found, strict=True):
-            alpha.grad = gradient
+        for parameter, gradient in zip(self._learned, found, strict=True):
+            parameter.grad = gradient
         self._adam.step()
         return loss.item()
 
@@ -398,12 +422,12 @@ class _Search:
         rate: float,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The gradient at the weights after a step of plain gradient descent, eq. 7 and 8."""
-        alphas, shared = list(self._alphas.values()), self._mixture.shared
+        alphas, shared = self._learned, self._mixture.shared
         kept = [p.detach().clone() for p in shared]
         state = torch.get_rng_state()
         inner = torch.autograd.grad(self._loss(learned, done), shared, allow_unused=True)
         self._move(shared, kept, inner, -rate)  # w' = w - xi * grad_w L_train(w, alpha)
-        loss = self._loss(batch, done) + self._relaxation.penalty(alphas)
+        loss = self._loss(batch, done) + self._relaxation.penalty(list(self._alphas.values()))
         found = torch.autograd.grad(loss, [*alphas, *shared], allow_unused=True)
         direct, outer = found[: len(alphas)], found[len(alphas) :]
         epsilon = 0.01 / max(1e-12, _norm(outer))  # footnote 2 of the paper
@@ -441,10 +465,16 @@ class _Search:
     ) -> Tensor:
         inputs, targets = batch
         for path in self._mixture.decisions:
-            self._mixture.weights[path] = weights(self._alphas[path.replace(".", "/")])
+            self._mixture.weights[path] = weights(self._alphas[_key(path)])
+        self._mixture.edge_weights.update(self._edges())
         self._mixture.network.train()
         outputs = self._mixture(inputs)
         return self._weights.loss(outputs.float(), targets)
+
+    def _edges(self) -> dict[str, Tensor]:
+        """The weights of the terms of each sum (eq. 2 of Xu et al. 2020), where they are learned."""
+        names = self._mixture.sums if self._betas else {}
+        return {name: self._betas[_key(name)].softmax(dim=0) for name in names}
 
     def _sharpness_after(self, epoch: int) -> float:
         """The alarm's eigenvalue, always on the same mini-batch, so that only the search moves it.
@@ -462,7 +492,7 @@ class _Search:
         """How much each option of each decision is preferred."""
         found = {}
         for path, options in self._mixture.decisions.items():
-            alpha = self._alphas[path.replace(".", "/")].detach()
+            alpha = self._alphas[_key(path)].detach()
             values = self._relaxation.probabilities(alpha).tolist()
             found[path] = dict(zip(options, values, strict=True))
         return found
@@ -486,6 +516,11 @@ class _Search:
             "weights up for longer, or raise their weight decay."
         )
         return (*notes, collapsed)
+
+
+def _key(path: str) -> str:
+    """What a path is called among parameters, whose names have no dots."""
+    return path.replace(".", "/")
 
 
 def _norm(tensors: Sequence[Tensor | None]) -> float:

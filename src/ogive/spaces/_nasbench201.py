@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ogive.nn import Chooser, Head, batch_norm, conv
+from ogive.nn import Chooser, Head, Sum, batch_norm, conv
 from ogive.space import Architecture, Graph
 from ogive.spaces import _nasbench201_cells as cells
 from ogive.task import Task
@@ -125,13 +125,14 @@ class _Cell(nn.Module):
     def __init__(self, edge: _Edge, channels: int) -> None:
         super().__init__()
         self.edges = nn.ModuleDict({path: edge(path, channels) for path in cells.EDGES})
+        self.second, self.last = Sum("node 2", 2), Sum("node 3", 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes = {0: x}
-        for path, (start, end) in cells.EDGES.items():  # in the order of their ends
-            y = self.edges[path](nodes[start])
-            nodes[end] = nodes[end] + y if end in nodes else y
-        return nodes[3]
+        edges = self.edges
+        first = edges["0-1"](x)
+        second = self.second(edges["0-2"](x), edges["1-2"](first))
+        total: Tensor = self.last(edges["0-3"](x), edges["1-3"](first), edges["2-3"](second))
+        return total
 
 
 def _operations(channels: int) -> dict[str, Callable[[], nn.Module]]:

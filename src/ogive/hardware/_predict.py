@@ -30,8 +30,8 @@ _WEIGHTS = (0.5, 0.5, 0.1)
 _FREEDOM = 4.0
 """Degrees of freedom of the errors: what else a machine does falls on few measurements, and hard."""
 
-_REWEIGHTED = 5
-"""Times that measurements are weighed anew."""
+_REWEIGHTED = 3
+"""Times that measurements are weighed anew, after which their weights hardly change."""
 
 _FOLDS = 10
 _FEWEST = 10
@@ -152,24 +152,16 @@ class _Fitted:
         self._least = float(times.min()) / 100
         blocks = self._design(parts)
         weights = np.ones(len(times))
-        parameters: _Floats | None = None
         for _ in range(_REWEIGHTED):
-            self._posterior = self._weighed(blocks, times, weights, parameters)
-            parameters = self._posterior.parameters
+            self._posterior = self._weighed(blocks, times, weights)
             off = self._posterior.left_out / np.sqrt(weights)
             spread = np.median(np.abs(off)) / 0.6745  # a standard deviation, were they normal
             weights = (_FREEDOM + 1) / (_FREEDOM + (off / (spread + 1e-12)) ** 2)
             weights /= weights.mean()
         self._posterior = self._weighed(blocks, times, weights)
 
-    def _weighed(
-        self,
-        blocks: Sequence[_Floats],
-        times: _Floats,
-        weights: _Floats,
-        parameters: _Floats | None = None,
-    ) -> Posterior:
-        """The process where measurements have weights, and parameters the most probable ones."""
+    def _weighed(self, blocks: Sequence[_Floats], times: _Floats, weights: _Floats) -> Posterior:
+        """The process where measurements have weights."""
         # Rows and targets are divided by what was measured, so that errors are relative ones.
         self._middle = 1 / float(np.average(1 / times, weights=weights))
         share = self._middle / times * np.sqrt(weights)
@@ -183,9 +175,7 @@ class _Fitted:
                 for columns, weight in zip(points, _WEIGHTS, strict=True)
             ]
         )
-        if parameters is None:
-            parameters = process.fit(points, targets)
-        return process.posterior(parameters, points, targets)
+        return process.posterior(process.fit(points, targets), points, targets)
 
     def predict(self, parts: Sequence[Parts]) -> _Floats:
         if not parts:

@@ -45,6 +45,9 @@ GRADIENTS = {
     "darts": partial(search_by_gradient, method="darts", alpha_lr=0.02),
     "darts, second order": partial(search_by_gradient, method="darts", order=2, alpha_lr=0.02),
     "gdas": partial(search_by_gradient, method="gdas", alpha_lr=0.02),
+    "darts, a quarter of the channels": partial(
+        search_by_gradient, method="darts", parts=4, alpha_lr=0.02
+    ),
     "enas": search_by_controller,
 }
 METHODS = ("random", "bo", *PATHS, *GRADIENTS)

@@ -247,7 +247,7 @@ class AtATerminal:
 def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
-        "search", "digits", "--space", space, "--epochs", "40", "--strategy", "random",
+        "search", "digits", "--space", space, "--epochs", "40", "--strategy", "random", "--workers", "1",
         "--out", folder,
     )  # fmt: skip
     terminal.until(r"trial 0 complete")
@@ -270,9 +270,11 @@ def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, 
     assert numbers == list(range(len(numbers)))
 
 
-def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path):
+def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path, space):
     folder = tmp_path / "run"
-    terminal = AtATerminal("search", "digits", "--budget", "2min", "--out", folder)
+    terminal = AtATerminal(
+        "search", "digits", "--space", space, "--trials", "200", "--out", folder
+    )
     terminal.until(r"trial \d complete", 90)
     workers = psutil.Process(terminal.process.pid).children(recursive=True)
     assert workers

@@ -51,12 +51,15 @@ def run(name, seed, workers):
 
 def measure(name, seeds, workers):
     for seed in track(seeds, f"{name}, {workers} at once", console=Console(stderr=True)):
-        rows = read()
-        known = rows.setdefault(f"{name} x{workers}", {"regret": {}, "ms": {}})
-        if str(seed) not in known["regret"]:
-            known["regret"][str(seed)], known["ms"][str(seed)] = run(name, seed, workers)
-            known["machine"] = machine()
-            PATH.write_text(json.dumps(rows))
+        key = f"{name} x{workers}"
+        if str(seed) in read().get(key, {"regret": {}})["regret"]:
+            continue
+        regret, ms = run(name, seed, workers)
+        rows = read()  # Another run may have written meanwhile.
+        known = rows.setdefault(key, {"regret": {}, "ms": {}})
+        known["regret"][str(seed)], known["ms"][str(seed)] = regret, ms
+        known["machine"] = machine()
+        PATH.write_text(json.dumps(rows))
 
 
 def read():
@@ -80,11 +83,12 @@ def printed():
 def main():
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--strategy", action="append", default=[])
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=50, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     for name in given.strategy:
-        measure(name, range(given.seeds), given.workers)
+        measure(name, range(given.seed, given.seed + given.seeds), given.workers)
     printed()
 
 

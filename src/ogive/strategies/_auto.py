@@ -19,11 +19,12 @@ from ogive.trial import Proposal, Trial
 __all__ = ["MODELLED", "Auto"]
 
 MODELLED = 400
-"""Trials after which a model's thinking costs more than it gains: by then others find as much."""
+"""Trials after which a model is no longer asked: it thinks for most of a second by then, and longer
+with every trial (``benchmarks/thinking.py``), and on the tables the best is found long before."""
 
 
 class Auto(Strategy):
-    """Picks a strategy by what is asked of it; ``benchmarks/tables.py`` has what it goes by.
+    """Picks a strategy by what is asked of it; ``docs/strategies.md`` has what it goes by.
 
     * One objective: Bayesian optimisation, which needs the fewest trials (``tables.py nb201``), and
       after 400 trials regularised evolution, which knows all of them, too, and thinks for less
@@ -34,6 +35,9 @@ class Auto(Strategy):
     * Where trials can be shorter (they train networks): successive halving (ASHA) of what these
       propose. With several objectives every trial is trained in full: which of two short
       trainings is the better one is not said by one number.
+    * Neither the size of the space nor the number of workers decides: the model leads on 15,625
+      cells (``tables.py nb201``) as on more than 10^20 architectures, there with one trial at a
+      time and with eight (``synthetic.py``).
 
     Args:
         space: What to search.

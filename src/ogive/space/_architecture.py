@@ -23,15 +23,24 @@ class Architecture(Mapping[str, Value]):
 
     Frozen, hashable, equal where the decisions are equal in whatever order they were given, and
     JSON both ways. It knows nothing of its space: :meth:`SearchSpace.validate` checks one.
+
+    Args:
+        decided: The value of each path.
+        frozen: Whether ``decided`` may be kept as it is: a dictionary that nobody else changes, with
+            tuples and no lists.
     """
 
     __slots__ = ("_decided", "_hash", "_key")
 
-    def __init__(self, decided: Mapping[str, Any]) -> None:
-        self._decided: dict[str, Value] = {
-            path: freeze(value) if isinstance(value, list) else value
-            for path, value in decided.items()
-        }
+    def __init__(self, decided: Mapping[str, Any], *, frozen: bool = False) -> None:
+        self._decided: dict[str, Value]
+        if frozen and isinstance(decided, dict):
+            self._decided = decided
+        else:
+            self._decided = {
+                path: freeze(value) if isinstance(value, list) else value
+                for path, value in decided.items()
+            }
         self._hash: int | None = None
         self._key: str | None = None
 
@@ -76,7 +85,8 @@ class Architecture(Mapping[str, Value]):
 
     def replace(self, decided: Mapping[str, Value]) -> Architecture:
         """Returns the same architecture with these decisions decided otherwise."""
-        return Architecture({**self._decided, **decided})
+        changed = {path: freeze(value) for path, value in decided.items()}
+        return Architecture({**self._decided, **changed}, frozen=True)
 
     def to_json(self) -> dict[str, Any]:
         return dict(self._decided)

@@ -60,8 +60,7 @@ class SearchSpace:
             for condition in conjunction
         }
         self._plan = [
-            (d.path, d.sampler(), None if () in d.conditions else d.conditions)
-            for d in self.decisions
+            (d, d.sampler(), None if () in d.conditions else d.conditions) for d in self.decisions
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -159,8 +158,8 @@ class SearchSpace:
     def walk(self, decide: Callable[[Decision], Value]) -> Architecture:
         """Asks every active decision in order."""
         decided: dict[str, Value] = {}
-        for decision in self.decisions:
-            if _active(decision.conditions, decided):
+        for decision, _, conditions in self._plan:
+            if conditions is None or _active(conditions, decided):
                 decided[decision.path] = decide(decision)
         return Architecture(decided)
 
@@ -174,10 +173,10 @@ class SearchSpace:
 
     def _draw(self, rng: Random) -> Architecture:
         decided: dict[str, Value] = {}
-        for path, draw, conditions in self._plan:
+        for decision, draw, conditions in self._plan:
             if conditions is None or _active(conditions, decided):
-                decided[path] = draw(rng)
-        return Architecture(decided)
+                decided[decision.path] = draw(rng)
+        return Architecture(decided, frozen=True)
 
     def _first_valid(self, draw: Callable[[], Architecture]) -> Architecture:
         if self._valid is None:
@@ -213,7 +212,12 @@ class SearchSpace:
         changed = base.replace({path: value})
         if path not in self._parents:  # No other decision needs to be asked again.
             return changed
-        return self.walk(partial(_kept_or_drawn, changed, rng))
+        decided: dict[str, Value] = {}
+        for decision, draw, conditions in self._plan:
+            if conditions is None or _active(conditions, decided):
+                at = decision.path
+                decided[at] = changed[at] if at in changed else draw(rng)
+        return Architecture(decided, frozen=True)
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
         """Draws a child: each active decision from either parent that has it, else drawn."""

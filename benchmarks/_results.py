@@ -28,6 +28,19 @@ def machine():
     }
 
 
+def outcome(result, metric):
+    """What a whole search ended with."""
+    summary = result.summary
+    return {
+        "test": round(result.test[metric], 5),
+        "validation": round(summary["best"]["metrics"][metric], 5),
+        "costs": summary["best"]["costs"],
+        "trials": len(summary["trials"]),
+        "epochs": summary["plan"]["epochs"],
+        "architecture": summary["best"]["architecture"],
+    }
+
+
 def record(name, rows):
     """Appends rows to a result file, each with the machine it was measured on."""
     path = RESULTS / f"{name}.json"

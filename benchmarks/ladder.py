@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _results import DATA, RESULTS, record
+from _results import DATA, RESULTS, outcome, record
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import ttest_1samp
@@ -54,7 +54,7 @@ def problem(name):
     return task.load(name)
 
 
-def climbed(data, seconds, seed):
+def climbed(network, data, seconds, seed):
     recipe = ogive.Recipe.default(data)
     epoch = Training(network, data, recipe, epochs=1)
     proxies = ["synflow", "naswot"]
@@ -72,7 +72,7 @@ def one(way, name, budget, seed, folder):
     begun = time.time()
     first, row = [], {}
     if way == "ladder":
-        found = climbed(data, PART * budget, seed)
+        found = climbed(network, data, PART * budget, seed)
         first = found.best[:TRIED]
         row = {
             "ladder_seconds": round(time.time() - begun, 1),
@@ -101,19 +101,13 @@ def one(way, name, budget, seed, folder):
         executor=ogive.SerialExecutor(),
         workers=1,
     )
-    summary = result.summary
     return {
         "data": name,
         "way": way,
         "budget": budget,
         "seed": seed,
         "seconds": round(time.time() - begun, 1),
-        "test": round(result.test[data.metric], 5),
-        "validation": round(summary["best"]["metrics"][data.metric], 5),
-        "costs": summary["best"]["costs"],
-        "trials": len(summary["trials"]),
-        "epochs": summary["plan"]["epochs"],
-        "architecture": summary["best"]["architecture"],
+        **outcome(result, data.metric),
         **row,
     }
 

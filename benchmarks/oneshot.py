@@ -66,7 +66,7 @@ def alone(data, space, strategy, seconds, seed):
 
 
 def searched(space, name, estimate, seconds, seed):
-    """The best of what a strategy found in time, and how many it tried."""
+    """What a strategy tried in time on the processor, the best first."""
     strategy, begun, scores = by_name(name, space), time.process_time(), {}
     while True:
         number = len(scores)
@@ -78,7 +78,7 @@ def searched(space, name, estimate, seconds, seed):
             break
         strategy.tell(ended(trial, value))
         scores[trial.architecture] = value
-    return max(scores, key=scores.get), len(scores)
+    return sorted(scores, key=scores.get, reverse=True)
 
 
 def with_shared(data, space, method, seconds, seed):
@@ -89,8 +89,8 @@ def with_shared(data, space, method, seconds, seed):
     epochs = length(train_for, data, SHARED * seconds)
     took, supernet = spent(lambda: train_for(recipe=recipe(data, epochs)))
     rest = max(1.0, seconds - took)
-    best, count = searched(space, "evolution", Inherited(supernet, data), rest, seed)
-    return best, f"{epochs} epochs, {count} looked at"
+    tried = searched(space, "evolution", Inherited(supernet, data), rest, seed)
+    return tried[0], f"{epochs} epochs, {len(tried)} looked at"
 
 
 def learned(data, space, method, seconds, seed):
@@ -112,8 +112,8 @@ def length(work, data, seconds):
 
 def found_by(method, data, space, seconds, seed):
     if method in ("random", "bo"):
-        best, count = alone(data, space, method, seconds, seed)
-        return best, f"{count} trained"
+        tried = alone(data, space, method, seconds, seed)
+        return tried[0], f"{len(tried)} trained"
     way = with_shared if method in PATHS else learned
     return way(data, space, method, seconds, seed)
 

@@ -19,21 +19,19 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
-from _results import RESULTS, record
-from ladder import problem
+from _results import RESULTS, outcome, record
+from ladder import climbed, problem
 from rich.console import Console
 from rich.table import Table
 from supernet import network
 
 import ogive
-from ogive.estimators import Ladder, Run, Rung, Training, ZeroCost
+from ogive.estimators import Run
 from ogive.oneshot import Inherited, train_supernet
-from ogive.strategies import by_name
-from ogive.testing import ended, running
+from oneshot import searched
 
 PATH = RESULTS / "whole.json"
 STRATEGIES = ("random", "evolution", "asha", "bo", "auto")
@@ -52,30 +50,13 @@ def by_shared_weights(data, seconds, seed):
     epoch = time.time() - once
     epochs = max(2, int((0.8 * seconds - epoch) / epoch))
     supernet = train(recipe=recipe.replace(epochs=epochs))
-    estimate, strategy, scores = (
-        Inherited(supernet, data),
-        by_name("evolution", supernet.space),
-        {},
-    )
-    while time.time() - begun < seconds or len(scores) < TRIED:
-        (proposal,) = strategy.ask(1, Random(f"{seed}:{len(scores)}"))
-        trial = running(len(scores), proposal)
-        strategy.tell(trial)
-        scores[trial.architecture] = estimate(trial.architecture, run)[data.metric]
-        strategy.tell(ended(trial, scores[trial.architecture]))
-    best = sorted(scores, key=scores.__getitem__, reverse=True)[:TRIED]
-    return best, f"{epochs} epochs shared, {len(scores)} looked at"
+    left = max(1.0, seconds - (time.time() - begun))
+    tried = searched(supernet.space, "evolution", Inherited(supernet, data), left, seed)
+    return tried[:TRIED], f"{epochs} epochs shared, {len(tried)} looked at"
 
 
 def by_ladder(data, seconds, seed):
-    proxies = ["synflow", "naswot"]
-    ladder = Ladder(
-        [
-            Rung("proxies", ZeroCost(network, data, proxies), proxies),
-            Rung("an epoch", Training(network, data, epochs=1), data.metric),
-        ]
-    )
-    found = ladder.climb(ogive.record(network, data), seconds=seconds, seed=seed)
+    found = climbed(network, data, seconds, seed)
     return found.best[:TRIED], f"{[step.measured for step in found.steps]} measured"
 
 
@@ -95,20 +76,14 @@ def one(way, name, budget, seed, folder):
         seed=seed,
         out=folder,
     )
-    summary = result.summary
     return {
         "data": name,
         "way": way,
         "budget": budget,
         "seed": seed,
         "seconds": round(time.time() - begun, 1),
-        "test": round(result.test[data.metric], 5),
-        "validation": round(summary["best"]["metrics"][data.metric], 5),
-        "params": summary["best"]["costs"].get("params"),
-        "trials": len(summary["trials"]),
-        "epochs": summary["plan"]["epochs"],
         "note": note,
-        "architecture": summary["best"]["architecture"],
+        **outcome(result, data.metric),
     }
 
 

@@ -87,8 +87,9 @@ def search(
             (``evolution:population=50,inherit=0.25``), or one made for the same space.
         start_from: Architectures to try first (what they leave open takes its first value), or
             the run folder or journal of an earlier search of the same or a similar space, whose
-            best are tried first, or what :func:`ogive.oneshot.search_by_gradient` found: the
-            architectures that it prefers, and what it says of itself goes into the report.
+            best are tried first, or what :func:`ogive.oneshot.search_by_gradient` or
+            :func:`ogive.oneshot.search_by_controller` found: the architectures that it prefers.
+            What a search by gradient says of itself goes into the report.
         estimator: How good an architecture is, as a function of it and a :class:`Run`; trains it
             by default. The finals train in any case, if there is a network function.
         recipe: How networks are trained, or a function that chooses it.

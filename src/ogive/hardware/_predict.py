@@ -62,7 +62,7 @@ class LatencyPredictor:
     (:class:`ogive.strategies.GaussianProcess`, most probable a posteriori). Errors count in
     relation to what was measured, and are those of Student's t: a network that was measured while
     the machine was busy counts the less, the further it is from what the others say of it (Lange,
-    Little & Taylor 1989, "Robust statistical modeling using the t distribution", eq. 5).
+    Little & Taylor 1989, "Robust statistical modeling using the t distribution").
 
     As it is called like one of :data:`COSTS`, it takes the place of a measurement:
     ``predictor(network, task, batch_size)`` builds nothing and runs nothing but the meta device.

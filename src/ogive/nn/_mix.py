@@ -89,7 +89,7 @@ class Sum(nn.Module):
 
     def forward(self, *terms: Tensor) -> Tensor:
         weights = self._weights.get(self.name)
-        if weights is not None:  # eq. 2 of Xu et al. 2020, arXiv:1907.05737
+        if weights is not None:  # section 3.3 of Xu et al. 2020, arXiv:1907.05737
             terms = tuple(weight * term for weight, term in zip(weights, terms, strict=True))
         return sum(terms[1:], terms[0])
 

@@ -472,7 +472,7 @@ class _Search:
         return self._weights.loss(outputs.float(), targets)
 
     def _edges(self) -> dict[str, Tensor]:
-        """The weights of the terms of each sum (eq. 2 of Xu et al. 2020), where they are learned."""
+        """The weights of the terms of each sum (Xu et al. 2020, section 3.3), where learned."""
         names = self._mixture.sums if self._betas else {}
         return {name: self._betas[_key(name)].softmax(dim=0) for name in names}
 

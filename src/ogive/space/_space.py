@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from ogive.errors import ArchitectureError, SpaceError, did_you_mean
@@ -171,11 +172,15 @@ class SearchSpace:
         """
         return self._first_valid(lambda: self._draw(rng))
 
-    def _draw(self, rng: Random) -> Architecture:
+    def _draw(
+        self, rng: Random, given: Mapping[str, Value] = MappingProxyType({})
+    ) -> Architecture:
+        """Keeps what is given, and draws the other decisions that are active beside it."""
         decided: dict[str, Value] = {}
         for decision, draw, conditions in self._plan:
             if conditions is None or _active(conditions, decided):
-                decided[decision.path] = draw(rng)
+                path = decision.path
+                decided[path] = given[path] if path in given else draw(rng)
         return Architecture(decided, frozen=True)
 
     def _first_valid(self, draw: Callable[[], Architecture]) -> Architecture:
@@ -212,12 +217,7 @@ class SearchSpace:
         changed = base.replace({path: value})
         if path not in self._parents:  # No other decision needs to be asked again.
             return changed
-        decided: dict[str, Value] = {}
-        for decision, draw, conditions in self._plan:
-            if conditions is None or _active(conditions, decided):
-                at = decision.path
-                decided[at] = changed[at] if at in changed else draw(rng)
-        return Architecture(decided, frozen=True)
+        return self._draw(rng, changed)
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
         """Draws a child: each active decision from either parent that has it, else drawn."""

@@ -20,7 +20,7 @@ __all__ = ["MODELLED", "Auto"]
 
 MODELLED = 400
 """Trials after which a model is no longer asked: it thinks for most of a second by then, and longer
-with every trial (``benchmarks/thinking.py``), and on the tables the best is found long before."""
+with every trial (``benchmarks/thinking.py``), and on NAS-Bench-201 the best is found long before."""
 
 
 class Auto(Strategy):

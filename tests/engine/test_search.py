@@ -1,12 +1,15 @@
 import io
+import itertools
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,7 +156,7 @@ def test_a_trial_that_overruns_the_time_is_ended(tmp_path, monkeypatch):
 
     begun = time.monotonic()
     result = estimated(
-        tmp_path, estimator=slow, executor=None, workers=2, trials=None, budget="12s"
+        tmp_path, estimator=slow, executor=None, workers=2, trials=None, budget="6s"
     )
     assert time.monotonic() - begun < 25
     late = result.trials[result.trials["d0"] == 0]
@@ -378,7 +381,10 @@ def test_objectives_and_workers_are_checked_before_training(tmp_path, settings, 
 
 
 def test_no_more_trials_are_run_than_were_asked_for(tmp_path):
-    result = search(narrow, "digits", trials=2, recipe=QUICK, workers=2, out=tmp_path / "run")
+    result = search(
+        narrow, "digits", trials=2, recipe=QUICK, workers=2, executor=SerialExecutor(),
+        out=tmp_path / "run",
+    )  # fmt: skip
     assert len(result.trials) <= 2
     assert result.test["accuracy"] > 0.5
 
@@ -409,6 +415,39 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
     assert set(setup.costs_within(architecture)) == {"params"}
     setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})
     assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
+
+
+def test_the_room_of_rejected_trials_is_filled_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("ogive.engine._loop._TICK", 1e6)  # Who waits for it, waits for ever.
+    both, calls = threading.Barrier(2, timeout=20), itertools.count()
+
+    def linear(choose, task):
+        width = choose.integer("width", 1, 100)
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, task.outputs)
+        )
+
+    def together(architecture, run):
+        if next(calls) < 10:
+            both.wait()
+        return {"value": 1.0}
+
+    with ThreadPoolExecutor(2) as pool:
+        result = search(
+            linear,
+            "digits",
+            estimator=together,
+            maximize="value",
+            limits={"params": 1500},
+            strategy="random",
+            executor=pool,
+            workers=2,
+            trials=12,
+            out=tmp_path / "run",
+        )
+    states = Counter(result.trials["state"])
+    assert states["rejected"] > 10
+    assert states["failed"] == 0
 
 
 def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tmp_path):

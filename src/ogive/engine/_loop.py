@@ -131,9 +131,9 @@ class Loop:
         self.sync()
         for number in finished:
             self._tell_user(self.state.trials[number])
-        for trial in claimed:
-            self._launch(trial)
-        self._wait()
+        launched = [self._launch(trial) for trial in claimed]
+        # The room of one that is over before it ran is for another at once.
+        self._wait(_TICK if all(launched) else 0.0)
 
     def sync(self) -> None:
         """Reads what is new in the journal, this process's own events among it."""
@@ -149,12 +149,12 @@ class Loop:
         self._journal.append(event)
         self._last_sign = event["at"]
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         running = [r.future for r in self._running.values()]
         if running:
-            wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
+            wait(running, timeout=seconds, return_when=FIRST_COMPLETED)
         elif self.state.owners:
-            time.sleep(_TICK)  # Others are at work.
+            time.sleep(seconds)  # Others are at work.
         now = time.time()
         if now - self._last_sign > LEASE / 4:
             self._append(self._me.event("alive"))
@@ -257,13 +257,14 @@ class Loop:
 
     # Running them
 
-    def _launch(self, trial: Trial) -> None:
+    def _launch(self, trial: Trial) -> bool:
+        """Says whether it runs: what fails as it is built, or is over a limit, has ended."""
         begun = time.monotonic()
         try:
             costs = self._setup.costs_within(trial.architecture)
         except Exception as error:  # noqa: BLE001  # a user's network function may raise anything
             self._append(ended(self._me, trial.number, "failed", error=_reason(error)))
-            return
+            return False
         if trial.role in ("search", "finalist") and (
             reason := exceeded(costs, self._setup.limits)
         ):
@@ -277,7 +278,7 @@ class Loop:
                     f"a row did not; of the last, {reason}. Raise the limit, or narrow the space "
                     "to its smaller part."
                 )
-            return
+            return False
         self._rejected = 0
         run = self._run(trial)
         future = self._executor.submit(
@@ -290,6 +291,7 @@ class Loop:
             run,
         )
         self._running[trial.number] = _Running(trial, run, costs, future, begun)
+        return True
 
     def _run(self, trial: Trial) -> Run:
         folder = trial_folder(self._setup.folder, trial.number)

@@ -49,7 +49,7 @@ class Batches:
         seed and the step alone decide, for dropout.
         """
         rng = np.random.default_rng([self._seed, step])
-        torch.manual_seed(int(rng.integers(1 << 62)))
+        reseed(int(rng.integers(1 << 62)), self._data.device)
         inputs, targets = self._data.take(self.rows(step))
         if self._task.kind == "images":
             inputs = augment(inputs, self._recipe, rng, self._data.blank)
@@ -78,7 +78,7 @@ class Data:
     """A split on the device: as one normalised tensor where it is small, else by the batch."""
 
     def __init__(self, split: Split, task: Task, device: torch.device) -> None:
-        self._split, self._device = split, device
+        self._split, self.device = split, device
         self._normalizer = task.normalizer().to(device).eval()
         self._held: tuple[Tensor, Tensor] | None = None
         if 4 * math.prod(split.inputs.shape) <= _IN_MEMORY:
@@ -97,11 +97,23 @@ class Data:
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised inputs ``(b, *shape)`` and targets ``(b,)``."""
         if self._held is not None:
-            rows = rows.to(self._device)
+            rows = rows.to(self.device)
             return self._held[0][rows], self._held[1][rows]
         raw, targets = self._split.take(rows)
         with torch.no_grad():
-            return self._normalizer(raw.to(self._device)), targets.to(self._device)
+            return self._normalizer(raw.to(self.device)), targets.to(self.device)
+
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Sets torch's default generators, as ``torch.manual_seed`` does.
+
+    That one takes as long as a small network's forward pass where there is no accelerator: it
+    writes down a stack trace for each kind that may be initialised later.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def learned(task: Task, fit_on: FitOn) -> Split:

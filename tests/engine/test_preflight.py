@@ -1,6 +1,8 @@
 import pytest
 
-from ogive.engine._preflight import Speed, fastest
+from ogive.engine import Budget
+from ogive.engine._preflight import Speed, _reference_of, fastest
+from ogive.engine._setup import references, set_up
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,24 @@ def test_the_precision_with_the_most_steps_a_second_is_taken():
     assert fastest([wide, quick]) is quick
     many = Speed(workers=4, threads=1, precision="fp32", seconds=0.15)
     assert fastest([wide, quick, many]) is many
+
+
+@pytest.mark.parametrize("most", [1, 1_000, 20_000, 10**9])
+def test_the_reference_is_the_largest_that_meets_the_limits(most, tmp_path):
+    setup = set_up(
+        None,
+        "digits",
+        budget=Budget(trials=2),
+        limits={"params": most},
+        maximize=None,
+        minimize=(),
+        strategy="random",
+        start_from=(),
+        estimator=None,
+        recipe=None,
+        fidelity="epochs",
+        seed=0,
+        folder=tmp_path,
+    )
+    fitting = [a for a in references(setup) if setup.costs(a, ("params",))["params"] <= most]
+    assert _reference_of(setup) == next(iter(fitting), None)

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ogive.engine import summarize
+from ogive.engine import search, summarize
+from ogive.executors import SerialExecutor
+from ogive.space import Decision, SearchSpace
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_nothing_but_copies_of_a_row(refused, tmp_path):
 
 @pytest.mark.parametrize("limit", ["params=1", "latency_ms=0.000001"])
 def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
-    monkeypatch.setattr("ogive.engine._limits._PATIENCE", 2.0)
+    monkeypatch.setattr("ogive.engine._limits._PATIENCE", 0.5)
     message = refused(5, "digits", "--limit", limit)
     assert "nearest" in message
     assert limit.split("=")[0] in message
@@ -237,14 +239,16 @@ def test_a_journal_that_is_none(refused, tmp_path):
     assert b"somebody's notes" in (folder / "journal.db").read_bytes()
 
 
-def test_a_journal_of_another_search(ogive, refused, tmp_path):
+def test_a_journal_of_another_search(refused, tmp_path):
     folder = tmp_path / "run"
-    data = table(tmp_path / "t.csv")
-    code, _, err = ogive("search", data, "--target", "target", "--trials", "2", "--out", folder)
-    assert code == 0, err
+    search(
+        SearchSpace([Decision("x", "integer", low=1, high=9)]), estimator=lambda a, _: {"v": a["x"]},
+        maximize="v", strategy="random", seed=5, executor=SerialExecutor(), trials=2, out=folder,
+    )  # fmt: skip
     before = summarize(folder)
-    message = refused(7, data, "--target", "target", "--seed", "5", out=folder)
+    message = refused(7, table(tmp_path / "t.csv"), "--target", "target", out=folder)
     assert "seed" in message
+    assert "space" in message
     assert summarize(folder) == before
 
 

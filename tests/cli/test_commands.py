@@ -273,7 +273,7 @@ def test_ctrl_c_once_writes_what_there_is_and_resume_completes(ogive, tmp_path, 
 def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
-        "search", "digits", "--space", space, "--trials", "200", "--out", folder
+        "search", "digits", "--space", space, "--trials", "200", "--workers", "1", "--out", folder
     )
     terminal.until(r"trial \d complete", 90)
     workers = psutil.Process(terminal.process.pid).children(recursive=True)

@@ -8,6 +8,7 @@ import torch
 from ogive.engine import search
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import Recipe, Run
+from ogive.executors import SerialExecutor
 from ogive.oneshot import PATHS, Inherited, train_supernet
 from ogive.oneshot._course import Course
 from ogive.oneshot._supernet import _Training
@@ -84,8 +85,8 @@ def test_a_loss_that_is_no_number_ends_it(network, digits, short):
 def test_any_strategy_searches_with_inherited_weights(network, digits, space, short, tmp_path):
     supernet = train_supernet(network, digits, space=space, recipe=short, run=CPU)
     result = search(
-        network, digits, estimator=Inherited(supernet, digits), strategy="evolution", workers=1,
-        recipe=short, trials=8, out=tmp_path / "run",
+        network, digits, estimator=Inherited(supernet, digits), strategy="evolution",
+        executor=SerialExecutor(), workers=1, recipe=short, trials=8, out=tmp_path / "run",
     )  # fmt: skip
     searched = result.trials[result.trials["role"] == "search"]
     assert len(searched) >= 4

@@ -114,7 +114,7 @@ class StrategyContract:
         assert strategy.ask(3, Random(1)) == first
         # Nor does it show later, in what is made of the trials to come.
         asked, unasked = self.make(problem.space), self.make(problem.space)
-        for trial in play(self.make(problem.space), problem.value, 60):
+        for trial in play(self.make(problem.space), problem.value, min(60, self.trials)):
             for twin in (asked, unasked):
                 twin.tell(running(trial.number, trial.proposal))
                 twin.tell(trial)

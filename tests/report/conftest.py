@@ -62,6 +62,7 @@ def make_summary(trials: int = 120, *, seed: int = 0, seconds: float = 180.0) ->
     """A finished search of ``trials`` trials, its finalists and its reference."""
     rng = random.Random(seed)
     records: list[Summary] = []
+    done: list[Summary] = []  # What may be promoted.
 
     def add(role: str, architecture: dict[str, Any], fidelity: float, parent: int | None) -> None:
         number = len(records)
@@ -97,9 +98,10 @@ def make_summary(trials: int = 120, *, seed: int = 0, seconds: float = 180.0) ->
             )
             record |= {"state": state, "error": error, "metrics": {}, "values": [], "curve": []}
         records.append(record)
+        if record["state"] == "complete" and fidelity < 1:
+            done.append(record)
 
     for _ in range(trials):
-        done = [r for r in records if r["state"] == "complete" and r["fidelity"] < 1]
         if done and rng.random() < 0.25:
             parent = max(rng.sample(done, min(5, len(done))), key=lambda r: r["values"])
             add("search", parent["architecture"], parent["fidelity"] * 3, parent["number"])

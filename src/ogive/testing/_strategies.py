@@ -93,13 +93,13 @@ class StrategyContract:
 
     def test_what_it_proposes_belongs_to_the_space(self) -> None:
         problem = synthetic(3)
-        for trial in play(self.make(problem.space), problem.value, 60, workers=3):
+        for trial in play(self.make(problem.space), problem.value, self.trials // 2, workers=3):
             assert problem.space.validate(trial.architecture) == trial.architecture
             assert 0 < trial.fidelity <= 1
 
     def test_no_more_is_proposed_than_was_asked_for(self) -> None:
         problem = synthetic(3)
-        for told in (0, 40):
+        for told in (0, self.trials // 2):
             strategy = self.make(problem.space)
             play(strategy, problem.value, told)
             for n in (0, 1, 5):
@@ -114,7 +114,7 @@ class StrategyContract:
         assert strategy.ask(3, Random(1)) == first
         # Nor does it show later, in what is made of the trials to come.
         asked, unasked = self.make(problem.space), self.make(problem.space)
-        for trial in play(self.make(problem.space), problem.value, min(60, self.trials)):
+        for trial in play(self.make(problem.space), problem.value, self.trials // 2):
             for twin in (asked, unasked):
                 twin.tell(running(trial.number, trial.proposal))
                 twin.tell(trial)
@@ -123,7 +123,7 @@ class StrategyContract:
 
     def test_the_same_trials_and_draws_give_the_same_proposals(self) -> None:
         problem = synthetic(3)
-        told = play(self.make(problem.space), problem.value, 40, workers=2)
+        told = play(self.make(problem.space), problem.value, self.trials // 2, workers=2)
         strategies = [self.make(problem.space) for _ in range(2)]
         for strategy in strategies:
             for trial in told:
@@ -135,7 +135,7 @@ class StrategyContract:
     def test_draws_come_from_the_generator_only(self) -> None:
         problem = synthetic(3)
         before = random.getstate(), repr(np.random.get_state())  # noqa: NPY002  # read only
-        play(self.make(problem.space), problem.value, 40)
+        play(self.make(problem.space), problem.value, self.trials // 2)
         assert (random.getstate(), repr(np.random.get_state())) == before  # noqa: NPY002
         first, second = (self.make(problem.space).ask(3, Random(5)) for _ in range(2))
         assert first == second

@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ogive"
 
 FLOORS = {
+    "_blas": 0,
     "_doors": 0,
     "errors": 0,
     "text": 0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from ogive._blas import one_blas_thread
 from ogive.bench._table import Rung, Signal, Table
 from ogive.errors import SettingError
 from ogive.strategies import Strategy
@@ -75,7 +76,8 @@ def run(table: Table, protocol: Protocol, strategy: Strategy, seed: int) -> Trac
     while True:
         number = len(rows)
         begun = time.perf_counter()
-        proposals = strategy.ask(1, Random(f"{seed}:{number}"))
+        with one_blas_thread():
+            proposals = strategy.ask(1, Random(f"{seed}:{number}"))
         thinking += time.perf_counter() - begun
         if not proposals:
             break

@@ -21,6 +21,7 @@ from random import Random
 from typing import Any
 
 from ogive import text
+from ogive._blas import one_blas_thread
 from ogive.engine._budget import Plan
 from ogive.engine._finals import Finals
 from ogive.engine._objectives import exceeded
@@ -197,7 +198,8 @@ class Loop:
         reason, fitting = self._over(), []
         if reason is None:
             rng = Random(f"{self._setup.seed}:{len(self.state.trials)}")
-            asked = self._setup.strategy.ask(min(room, self._trials_left()), rng)
+            with one_blas_thread():
+                asked = self._setup.strategy.ask(min(room, self._trials_left()), rng)
             if asked and not self.state.trials and self._reference is not None:
                 # The hand-made one comes first: a start from which a strategy can go on, and
                 # within the limits where few others may be.

@@ -302,6 +302,35 @@ def test_equal_values_share_a_rank_and_nan_is_the_worst():
         aggregate_ranks({})
 
 
+def test_a_proxy_that_says_nothing_of_one_is_left_out_of_its_score():
+    joined = aggregate_ranks({"a": [1.0, 2.0, 3.0, np.nan], "b": [np.nan, 1.0, 2.0, np.nan]})
+    # Four are ranked by a, and three by b: of the last, which both fail for, it is the worst.
+    shares = np.array([[2 / 4, 3 / 4, 4 / 4, 1 / 4], [np.nan, 2 / 3, 3 / 3, 1 / 3]])
+    assert joined == pytest.approx(2 * np.nanmean(np.log(shares), axis=0))
+
+
+def test_a_space_with_other_activations_is_not_ranked_by_them(task):
+    def plain(choose, task):
+        kind = choose.value("activation", ("relu", "silu"))
+        width = choose.value("width", (4, 64))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(64, width), nn.ReLU() if kind == "relu" else nn.SiLU(),
+            nn.Linear(width, task.outputs),
+        )  # fmt: skip
+
+    estimate = ZeroCost(plain, task, ["synflow", "naswot"], samples=8)
+    smooth = estimate(ogive.Architecture({"activation": "silu", "width": 64}), ogive.Run())
+    assert set(smooth) == {"synflow"}
+    with pytest.raises(SettingError, match="naswot"):
+        ZeroCost(plain, task, ["naswot"])(
+            ogive.Architecture({"activation": "silu", "width": 64}), ogive.Run()
+        )
+    screened = screen(estimate, ogive.record(plain, task), 60)
+    best = screened.best(2)
+    assert {a["width"] for a in best} == {64}
+    assert screened.numbers(ogive.Architecture({"activation": "silu", "width": 64}))[1] == 0.5
+
+
 @given(st.lists(st.tuples(st.integers(-99, 99), st.integers(-99, 99)), min_size=1, max_size=9))
 def test_what_is_better_by_every_proxy_is_better_joined(pairs):
     joined = aggregate_ranks({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})

@@ -91,7 +91,7 @@ class Rung:
     def scores(self, found: Iterable[Mapping[str, float]]) -> NDArray[np.float64]:
         """Returns a number for each of what its estimator returned; larger is better.
 
-        Where a metric is missing or not finite, an architecture is the worst by it.
+        Where all metrics are missing or not finite, an architecture is the worst.
         """
         sign = -1.0 if self.minimize else 1.0
         table = [{n: _finite(metrics, n) for n in self.names} for metrics in found]
@@ -103,8 +103,8 @@ class Rung:
         return (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
 
     def fails(self, metrics: Mapping[str, float]) -> bool:
-        """Whether one of the metrics is missing or not finite."""
-        return any(math.isnan(_finite(metrics, name)) for name in self.names)
+        """Whether all of the metrics are missing or not finite."""
+        return all(math.isnan(_finite(metrics, name)) for name in self.names)
 
 
 def _finite(metrics: Mapping[str, float], name: str) -> float:

@@ -68,6 +68,7 @@ def proxies(
     names: Iterable[str] = tuple(PROXIES),
     *,
     seed: int | None = None,
+    strict: bool = True,
 ) -> dict[str, float]:
     """Measures zero-cost proxies of a network, and leaves it as it was.
 
@@ -81,6 +82,8 @@ def proxies(
             if not given, the network's weights are taken as they are. The published figures are
             for torch's way. Where a network was made to begin otherwise, gradients are of another
             size, and ``grasp``, which is quadratic in them, ranks otherwise.
+        strict: Whether a proxy that does not apply to the network is an error. Else it is left out,
+            as long as another does.
 
     Raises:
         SettingError: If a name is no proxy, or a proxy does not apply to the network.
@@ -94,20 +97,29 @@ def proxies(
     if images:  # Half again as fast as channels-first.
         laid_out = batch.inputs.contiguous(memory_format=torch.channels_last)
         batch = Batch(laid_out, batch.targets, batch.loss, batch.seed)
-    found = {}
+    found: dict[str, float] = {}
+    refused: SettingError | None = None
     for name in names:
         with torch.random.fork_rng(_cuda()), torch.enable_grad():
             torch.manual_seed(batch.seed)  # of dropout
             mine = copy.deepcopy(network)
             if images:
                 mine.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            found[name] = PROXIES[name](mine, batch)
+            try:
+                found[name] = PROXIES[name](mine, batch)
+            except SettingError as error:
+                if strict:
+                    raise
+                refused = error
+                continue
         if not math.isfinite(found[name]):
             raise TrialFailed(
                 f"A zero-cost proxy must be a finite number, but {name} is {found[name]}: nothing "
                 "comes through the network, forth or back, or samples of the batch are all alike "
                 "to it. Leave the proxy out if many networks of a space fail so."
             )
+    if refused is not None and not found:
+        raise refused
     return found
 
 
@@ -126,7 +138,9 @@ def aggregate_ranks(values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
 
     The sum over proxies of ``log(rank / n)``, where ``n`` architectures have ranks from 1, the
     worst, to ``n``. The logarithm punishes a bad rank by one proxy more than good ranks by others
-    make up for. Equal values share the mean of their ranks, and NaN comes last.
+    make up for. Equal values share the mean of their ranks. Where a proxy says nothing of an
+    architecture (NaN), the mean of the others stands for it, each of a rank among those that it
+    does say something of; where all say nothing, it comes last.
 
     Args:
         values: The values ``(n,)`` of each proxy, in the same order of architectures.
@@ -143,19 +157,32 @@ def aggregate_ranks(values: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         raise SettingError(
             f"Proxies are joined over the same architectures, but got values of shapes {shapes}."
         )
-    table = np.stack([np.where(np.isnan(c), -np.inf, c) for c in columns.values()])
+    shares = rank_shares(np.stack(list(columns.values())))
+    score: NDArray[np.float64] = len(shares) * np.nanmean(np.log(shares), axis=0)
+    return score
+
+
+def rank_shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns of each value what share of those of its row is no better, NaN left out.
+
+    Args:
+        values: ``(proxies, architectures)``. What is NaN in all rows counts as the worst in each.
+    """
     from scipy.stats import rankdata  # which takes most of a second
 
-    ranks = rankdata(table, axis=1)
-    score: NDArray[np.float64] = np.log(ranks / table.shape[1]).sum(axis=0)
-    return score
+    silent = np.isnan(values).all(axis=0)
+    told = np.where(silent, -np.inf, values)
+    ranks = rankdata(told, axis=1, nan_policy="omit")
+    shares: NDArray[np.float64] = ranks / (~np.isnan(told)).sum(axis=1, keepdims=True)
+    return shares
 
 
 @dataclass(frozen=True)
 class ZeroCost:
     """The estimator that does not train: zero-cost proxies of an architecture's network.
 
-    It takes no notice of fidelity. The weights are drawn from the run's seed; the batch is the
+    A proxy that does not apply to a network (``naswot`` without rectifiers) is not among its
+    metrics; where ranks are joined, the others stand for it. It takes no notice of fidelity. The weights are drawn from the run's seed; the batch is the
     same for all architectures.
 
     Attributes:
@@ -184,7 +211,7 @@ class ZeroCost:
         with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
             torch.manual_seed(run.seed)
             network = readings.build(self.network, self.task, architecture).to(device)
-            return proxies(network, batch, self.names, seed=run.seed)
+            return proxies(network, batch, self.names, seed=run.seed, strict=False)
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:

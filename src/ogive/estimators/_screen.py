@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ogive.errors import OgiveError, SettingError
-from ogive.estimators._proxies import aggregate_ranks
+from ogive.estimators._proxies import aggregate_ranks, rank_shares
 from ogive.estimators._run import Estimator, Run
 from ogive.space import Architecture, PoolSpace, SearchSpace
 
@@ -26,7 +26,8 @@ class Screened:
 
     Attributes:
         space: The pool of them.
-        values: By metric, a number each, in the order of the pool; NaN where it failed.
+        values: By metric, a number each, in the order of the pool; NaN where it failed or does not
+            apply.
     """
 
     space: PoolSpace
@@ -34,6 +35,8 @@ class Screened:
 
     def numbers(self, architecture: Architecture) -> list[float]:
         """Returns for each metric the share of the pool that is no better, from 0 to 1.
+
+        Where a metric does not apply, that is a half.
 
         Raises:
             SettingError: If the architecture is not in the pool.
@@ -59,11 +62,9 @@ class Screened:
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
-        columns = (np.where(np.isnan(c), -np.inf, c) for c in self.values.values())
-        from scipy.stats import rankdata  # which takes most of a second
-
-        shares: NDArray[np.float64] = rankdata(np.column_stack(list(columns)), axis=0)
-        return shares / len(shares)
+        shares = rank_shares(np.stack(list(self.values.values())))
+        # A proxy that does not apply to a network says neither good nor bad of it.
+        return np.nan_to_num(shares, nan=0.5).T
 
 
 def screen(estimator: Estimator, space: SearchSpace, count: int, *, seed: int = 0) -> Screened:

@@ -14,6 +14,7 @@ import pytest
 
 import ogive
 from ogive.bench import Comparison, Table, Trace, compare, read, run
+from ogive.bench._compare import _protocol, contenders
 from ogive.errors import SettingError
 from ogive.executors import SerialExecutor
 from ogive.spaces import nasbench201
@@ -24,6 +25,8 @@ from ogive.trial import Proposal
 
 class Listed(Strategy):
     """Proposes rows of a table in order, some of them for shorter trainings first."""
+
+    multiobjective = True
 
     def __init__(self, space, rows, fidelities=(1.0,)):
         self.space = space
@@ -400,3 +403,21 @@ def test_one_run_is_a_function_of_its_seed(table: Table) -> None:
     comparison = compare(table, ["random"], queries=5, seeds=1, workers=1)
     again = run(table, comparison.protocol, RandomSearch(table.space), 0)
     assert again.rows == comparison.traces["random"][0].rows
+
+
+COST = {"objectives": "c10valid_train_sec_per_epoch", "queries": None}
+
+
+def test_auto_is_asked_as_a_search_asks_it(table):
+    for protocol, queries, like in (
+        ("objectives", 30, {"objectives": 2, "many": False}),
+        ("queries", 1001, {"objectives": 1, "many": True}),
+    ):
+        rules = _protocol(table, protocol, queries, 1.0, None, None, COST[protocol])
+        strategy = contenders("auto", table, rules)["auto"](table.space)
+        assert {name: getattr(strategy, name) for name in like} == like
+
+
+def test_strategies_of_one_objective_are_not_compared_by_two(table):
+    with pytest.raises(SettingError, match="'bo' looks at the first alone"):
+        compare(table, ["random", "bo"], protocol="objectives", cost=COST["objectives"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from ogive import bundle, task
@@ -415,6 +416,36 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
     assert set(setup.costs_within(architecture)) == {"params"}
     setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})
     assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
+
+
+def test_a_strategy_thinks_on_one_thread(tmp_path):
+    class Watched(RandomSearch):
+        def ask(self, n, rng):
+            threads.extend(
+                library["num_threads"]
+                for library in threadpool_info()
+                if library["user_api"] == "blas"
+            )
+            return super().ask(n, rng)
+
+    threads = []
+    with threadpool_limits(2, user_api="blas"):
+        estimated(tmp_path, strategy=Watched(SPACE), trials=3)
+    assert set(threads) == {1}
+
+
+def test_a_search_for_several_needs_a_strategy_that_weighs_them(tmp_path):
+    def two(architecture, run):
+        return {"value": float(sum(architecture.values())), "price": float(architecture["d0"])}
+
+    with pytest.raises(SettingError, match=r"looks at the first alone\. Take one of auto"):
+        estimated(tmp_path, estimator=two, strategy="bo", minimize="price")
+    assert len(estimated(tmp_path, estimator=two, strategy="local", minimize="price").trials) == 60
+
+
+def test_auto_goes_on_with_more_trials(tmp_path):
+    estimated(tmp_path, trials=3, strategy="auto")
+    assert estimated(tmp_path, trials=1001, strategy="auto").status == "complete"
 
 
 def test_the_room_of_rejected_trials_is_filled_at_once(tmp_path, monkeypatch):

@@ -45,3 +45,19 @@ def test_with_many_trials_it_thinks_for_no_longer():
             strategy.tell(running(trial.number, Proposal(trial.architecture)))
             strategy.tell(trial)
     assert auto.ask(3, Random(0)) == evolution.ask(3, Random(0))
+
+
+def test_what_a_limit_ruled_out_is_no_trial():
+    auto, bo = Auto(PROBLEM.space), by_name("bo", PROBLEM.space)
+    drawn = play(by_name("random", PROBLEM.space), PROBLEM.value, MODELLED)
+    for trial in drawn:
+        state = "rejected" if trial.number >= 20 else "complete"
+        for strategy in (auto, bo):
+            strategy.tell(running(trial.number, Proposal(trial.architecture)))
+            strategy.tell(replace(trial, state=state))
+    assert auto.ask(1, Random(0)) == bo.ask(1, Random(0))
+
+
+def test_a_search_for_more_trials_is_the_same_search():
+    few, many = (Auto(PROBLEM.space, many=many) for many in (False, True))
+    assert few.settings() == many.settings()

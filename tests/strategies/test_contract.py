@@ -237,7 +237,7 @@ def test_settings_hold_those_of_the_proposer():
         ("asha", {"proposer": RandomSearch(synthetic(3).space)}, "from one space"),
         (
             "asha",
-            {"proposer": "random", "start_from": [SPACE.sample(Random(0))]},
+            {"proposer": RandomSearch(SPACE), "start_from": [SPACE.sample(Random(0))]},
             r"RandomSearch\(space, start_from=",
         ),
     ],
@@ -273,6 +273,12 @@ def test_it_starts_from_what_it_is_given(name):
     wanted = [space.sample(Random(seed)) for seed in (100, 200)]
     proposals = by_name(name, space, start_from=wanted).ask(3, Random(0))
     assert [p.architecture for p in proposals[:2]] == wanted
+
+
+def test_a_proposer_by_its_name_starts_from_what_is_given():
+    first = [SPACE.sample(Random(5))]
+    strategy = by_name("asha:proposer=local", SPACE, start_from=first)
+    assert [p.architecture for p in strategy.ask(1, Random(0))] == first
 
 
 def test_equal_networks_are_proposed_once():

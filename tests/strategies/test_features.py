@@ -1,8 +1,10 @@
+import math
 from random import Random
 
 import numpy as np
 import pytest
 
+from ogive.errors import SettingError
 from ogive.space import Architecture, Condition, Decision, Graph, SearchSpace
 from ogive.strategies._features import Features
 from ogive.testing import synthetic
@@ -98,3 +100,16 @@ def test_side_information_is_brought_to_one_scale():
     side = features(drawn)[-1]
     assert np.abs(side.mean(0)).max() < 0.3
     assert side.std(0) == pytest.approx([1, 1], rel=0.2)
+
+
+def test_side_information_that_is_not_finite_is_the_least():
+    def side(architecture):
+        return [math.nan if architecture["op"] == "pool" else architecture["width"], 1.0]
+
+    features = Features(SPACE, side)
+    pool, narrow = (SPACE.complete({"op": op, "width": 8}) for op in ("pool", "skip"))
+    points = features([pool, narrow])[-1]
+    assert np.isfinite(points).all()
+    assert points[0] == pytest.approx(points[1], abs=0.1)
+    with pytest.raises(SettingError, match="number 1 was so for none"):
+        Features(SPACE, lambda _: [1.0, math.inf])

@@ -81,3 +81,9 @@ def test_several_objectives():
     _, values = told.values()
     assert values[0].tolist() == [1.0, -2.0]
     assert np.isnan(values[1]).all()
+
+
+def test_what_failed_is_not_among_the_best():
+    told = known([(0, 1.0, 0.5), (1, 1.0, None), (2, 1.0, 0.7), (3, 1.0, None)])
+    assert [form["d"] for form in told.best(8)] == [2, 0]
+    assert known([(0, 1.0, None)]).best(3) == []

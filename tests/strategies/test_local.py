@@ -253,3 +253,16 @@ def test_it_finds_the_best_of_nas_bench_201(data):
         return next((t.number for t in trials if t.value == best), 200)
 
     assert np.median([queries(seed) for seed in range(30)]) < 100
+
+
+def test_a_short_training_is_no_better_than_a_long_one():
+    strategy = LocalSearch(SPACE, starts=1)
+    centre = SPACE.sample(Random(0))
+    told(strategy, centre, 0.5, 0)
+    around = steps(centre)
+    short = running(1, Proposal(next(iter(around)), 1 / 9))
+    strategy.tell(short)
+    strategy.tell(replace(short, state="complete", values=(0.9,)))
+    assert set(asked(strategy, 3)) <= around  # It climbs from where it was.
+    told(strategy, asked(strategy, 1)[0], 0.6, 2)
+    assert not set(asked(strategy, 3)) <= around

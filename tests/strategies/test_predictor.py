@@ -173,3 +173,15 @@ def test_on_nas_bench_201_it_beats_chance_by_far(kind, data):
         for s in range(2)
     ]
     assert signal.max() - np.mean(best) < 0.6  # Random search after 30: 1.0.
+
+
+@BOTH
+def test_side_information_is_an_input(kind):
+    def hint(architecture):
+        return [matches(architecture)]
+
+    def found(features):
+        trials = play(kind(CUBE, features=features), matches, 30, seed=1)
+        return next(t.number for t in trials if t.value == 7)
+
+    assert found(hint) < 20

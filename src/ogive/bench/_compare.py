@@ -166,15 +166,18 @@ def compare(
         SettingError: If a strategy, a column or another argument is not known or out of range.
     """
     table = table if isinstance(table, Table) else read(table)
-    made = contenders(strategies, table)
     rules = _protocol(table, protocol, queries, seconds, signal, report, cost)
+    made = contenders(strategies, table, rules)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not numbers:
         raise SettingError("A comparison needs at least one seed, but got none. Ask for 50.")
-    for make in made.values():
-        make(
-            _space(table, rules)
-        )  # A setting that is wrong is said before the others have run for hours.
+    for name, make in made.items():  # What is wrong is said before the others have run for hours.
+        if not make(_space(table, rules)).multiobjective and rules.cost is not None:
+            raise SettingError(
+                f"The protocol 'objectives' is for strategies that weigh several, but {name!r} "
+                f"looks at the first alone. Known: {', '.join(known.MULTIOBJECTIVE)}. (A strategy of "
+                "your own that does weigh them says so: multiobjective = True.)"
+            )
     marks = _marks(rules, at)
     traces = _played(table, rules, made, numbers, workers or os.cpu_count() or 1, progress)
     return Comparison(table, rules, numbers, traces, marks)
@@ -219,7 +222,7 @@ def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:
 # Strategies by name
 
 
-def contenders(strategies: Contenders, table: Table) -> dict[str, Contender]:
+def contenders(strategies: Contenders, table: Table, protocol: Protocol) -> dict[str, Contender]:
     """Returns strategies by what to call them.
 
     Raises:
@@ -237,7 +240,7 @@ def contenders(strategies: Contenders, table: Table) -> dict[str, Contender]:
             f"A comparison needs a strategy, but got none. Known: {', '.join(known.STRATEGIES)}."
         )
     return {
-        name: _Named.read(given, table) if isinstance(given, str) else given
+        name: _Named.read(given, table, protocol) if isinstance(given, str) else given
         for name, given in strategies.items()
     }
 
@@ -250,7 +253,7 @@ class _Named:
     settings: Mapping[str, Any]
 
     @classmethod
-    def read(cls, text: str, table: Table) -> _Named:
+    def read(cls, text: str, table: Table, protocol: Protocol) -> _Named:
         """Reads ``name:setting=value,…``; ``@column+column`` are columns as side information."""
         name, texts = known.written(text)
         settings = {
@@ -259,6 +262,15 @@ class _Named:
             else known.value_of(value)
             for setting, value in texts.items()
         }
+        if name == "auto":
+            settings = (
+                known.Auto.asked(
+                    objectives=1 + (protocol.cost is not None),
+                    fidelities=len(protocol.signal.rungs) > 1,
+                    trials=None if protocol.name == "time" else protocol.budget,
+                )
+                | settings
+            )
         return cls(name, settings)
 
     def __call__(self, space: SearchSpace) -> Strategy:

@@ -36,16 +36,13 @@ from ogive.estimators import (
 from ogive.hardware import CHEAP, COSTS, costs
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
-from ogive.strategies import Strategy
+from ogive.strategies import Auto, Strategy
 from ogive.task import Task
 
 __all__ = ["Setup", "opening", "references", "set_up"]
 
 _COUNTED = ("params", "macs")
 """Costs that take no more than to build a network and to run it once, both on the meta device."""
-
-_MANY = 1_000
-"""A budget of more trials than this is for trials that take no time to speak of."""
 
 REPORTED = ("params", "macs", "memory_mb")
 """Costs that every trial is reported with."""
@@ -269,12 +266,13 @@ def set_up(
         space,
         start_from,
         # What a user's own estimator makes of a fidelity is not known: it may take no notice.
-        auto={
-            "objectives": len(objectives.names),
-            "fidelities": estimator is None,
-            "many": (budget.trials or 0) > _MANY,
-        },
+        auto=Auto.asked(
+            objectives=len(objectives.names),
+            fidelities=estimator is None,
+            trials=budget.trials,
+        ),
     )
+    _check_weighs(strategy, objectives)
     return Setup(
         network=function,
         task=given,
@@ -291,6 +289,16 @@ def set_up(
         by_gradient=told(start_from),
         stop_below=_checked_probability(stop_below, objectives, estimator),
     )
+
+
+def _check_weighs(strategy: Strategy, objectives: Objectives) -> None:
+    if len(objectives.names) > 1 and not strategy.multiobjective:
+        raise SettingError(
+            f"A search for {' and '.join(objectives.names)} needs a strategy that weighs several "
+            f"objectives, but {type(strategy).__name__} looks at the first alone. Take one of "
+            f"{', '.join(strategies.MULTIOBJECTIVE)}, or make a cost a limit. (A strategy of your "
+            "own that does weigh them says so: multiobjective = True.)"
+        )
 
 
 def _checked_probability(

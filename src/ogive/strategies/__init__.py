@@ -36,6 +36,7 @@ __all__ = [
     "ASHA",
     "BANANAS",
     "BOHB",
+    "MULTIOBJECTIVE",
     "NPENAS",
     "NSGA2",
     "PPO",
@@ -90,6 +91,10 @@ STRATEGIES: dict[str, type[Strategy]] = {
 }
 
 
+MULTIOBJECTIVE = tuple(name for name, kind in STRATEGIES.items() if kind.multiobjective)
+"""The names of those that weigh several objectives."""
+
+
 def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     """Returns a strategy for a space.
 
@@ -111,7 +116,9 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
             f"{did_you_mean(setting, known)}"
         )
     if isinstance(settings.get("proposer"), str):
-        settings["proposer"] = by_name(settings["proposer"], space)
+        # New architectures come from it, the first ones, too.
+        first = {"start_from": settings.pop("start_from")} if "start_from" in settings else {}
+        settings["proposer"] = by_name(settings["proposer"], space, **first)
     try:
         strategy: Strategy = kind(space, **settings)
     except TypeError as error:

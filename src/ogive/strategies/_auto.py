@@ -12,15 +12,19 @@ from ogive.strategies._asha import ASHA
 from ogive.strategies._base import Strategy
 from ogive.strategies._bayesian import BayesianOptimization
 from ogive.strategies._evolution import RegularizedEvolution
+from ogive.strategies._features import SideInformation
 from ogive.strategies._multiobjective import MultiObjective
 from ogive.strategies._nsga2 import NSGA2
 from ogive.trial import Proposal, Trial
 
-__all__ = ["MODELLED", "Auto"]
+__all__ = ["MANY", "MODELLED", "Auto"]
 
 MODELLED = 400
 """Trials after which a model is no longer asked: it thinks for most of a second by then, and longer
 with every trial (``benchmarks/thinking.py``), and on NAS-Bench-201 the best is found long before."""
+
+MANY = 1_000
+"""A budget of more trials than this is for trials that take no time to speak of."""
 
 
 class Auto(Strategy):
@@ -28,7 +32,8 @@ class Auto(Strategy):
 
     * One objective: Bayesian optimisation, which needs the fewest trials (``tables.py nb201``), and
       after 400 trials regularised evolution, which knows all of them, too, and thinks for less
-      than a millisecond.
+      than a millisecond. Local search gets further than it where values are exact, but not where
+      they are as noisy as those of trainings (``synthetic.py --long --noise 0.01``).
     * Several: Bayesian optimisation of their hypervolume, and after 400 trials NSGA-II.
     * Where there will be many more trials than that, evolution or NSGA-II from the first: trials
       are cheap then, and a model's thinking is not.
@@ -44,11 +49,15 @@ class Auto(Strategy):
         objectives: How many there are.
         fidelities: Whether a trial can be trained for a part of the full length.
         many: Whether there will be many more trials than a model is worth its thinking for.
+        features: Side information for the model: numbers known of an architecture before any
+            trial.
         start_from: Architectures to try first.
 
     Raises:
         SettingError: Unless ``objectives >= 1``.
     """
+
+    multiobjective = True
 
     def __init__(
         self,
@@ -57,6 +66,7 @@ class Auto(Strategy):
         objectives: int = 1,
         fidelities: bool = False,
         many: bool = False,
+        features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if objectives < 1:
@@ -65,6 +75,7 @@ class Auto(Strategy):
         self.objectives = objectives
         self.fidelities = fidelities
         self.many = many
+        self.features = features
         self.start_from = tuple(map(space.validate, start_from))
         several = objectives > 1
         proposer: Strategy = (NSGA2 if several else RegularizedEvolution)(
@@ -72,17 +83,33 @@ class Auto(Strategy):
         )
         if not many:
             model = (MultiObjective if several else BayesianOptimization)(
-                space, start_from=start_from
+                space, features=features, start_from=start_from
             )
             proposer = _Staged(model, proposer, MODELLED)
         halved = fidelities and not several
         self._chosen = ASHA(space, proposer=proposer) if halved else proposer
+
+    @staticmethod
+    def asked(*, objectives: int, fidelities: bool, trials: float | None) -> dict[str, Any]:
+        """Its settings for a search.
+
+        Args:
+            objectives: How many there are.
+            fidelities: Whether trials can be shorter.
+            trials: The budget, if it is one of trials.
+        """
+        many = trials is not None and trials > MANY
+        return {"objectives": objectives, "fidelities": fidelities, "many": many}
 
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         return self._chosen.ask(n, rng)
 
     def tell(self, trial: Trial) -> None:
         self._chosen.tell(trial)
+
+    def settings(self) -> dict[str, Any]:
+        """But for ``many``: a search that goes on with more trials is the same search."""
+        return {name: value for name, value in super().settings().items() if name != "many"}
 
 
 class _Staged(Strategy):
@@ -98,6 +125,9 @@ class _Staged(Strategy):
         return asked.ask(n, rng)
 
     def tell(self, trial: Trial) -> None:
-        self._numbers.add(trial.number)
+        if trial.state == "rejected":  # It cost nothing, as the model's time did not.
+            self._numbers.discard(trial.number)
+        else:
+            self._numbers.add(trial.number)
         self.first.tell(trial)
         self.then.tell(trial)

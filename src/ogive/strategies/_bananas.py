@@ -12,6 +12,7 @@ from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies._base import Strategy
 from ogive.strategies._ensemble import Array
+from ogive.strategies._features import SideInformation
 from ogive.strategies._model_based import ModelBased
 from ogive.strategies._predictor import Predictor
 from ogive.strategies._untried import Batch
@@ -49,6 +50,8 @@ class BANANAS(Strategy):
         members: How many networks (M).
         parents: So many of the best trials are mutated.
         candidates: How many mutations are compared (c).
+        features: Side information, an input of the networks: numbers known of an architecture
+            before any trial.
         start_from: Architectures to try first.
 
     Raises:
@@ -64,6 +67,7 @@ class BANANAS(Strategy):
         members: int = 5,
         parents: int = 10,
         candidates: int = 200,
+        features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if members < 2 or parents < 1 or candidates < 1:
@@ -76,11 +80,12 @@ class BANANAS(Strategy):
         self.members = members
         self.parents = parents
         self.candidates = candidates
+        self.features = features
         self.start_from = tuple(map(space.validate, start_from))
         self._search = ModelBased(
-            space, initial=initial, side=None, graph=False, start_from=self.start_from
+            space, initial=initial, side=features, graph=False, start_from=self.start_from
         )
-        self._predictor = Predictor(space, self._search.known, members=members)
+        self._predictor = Predictor(space, self._search.known, members=members, side=features)
 
     def tell(self, trial: Trial) -> None:
         self._search.tell(trial)

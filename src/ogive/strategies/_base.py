@@ -33,6 +33,10 @@ class Strategy(ABC):
 
     space: SearchSpace
 
+    multiobjective = False
+    """Whether it weighs several objectives. Others look at the first alone, and a search for
+    several refuses them."""
+
     @abstractmethod
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         """Returns up to ``n`` proposals, different from each other.

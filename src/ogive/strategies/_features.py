@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from ogive.errors import SettingError
 from ogive.space import Architecture, Decision, Encoding, Graph, SearchSpace
 from ogive.strategies._gp import Additive, Floats, Product, Term
 
@@ -51,12 +52,16 @@ class Features:
     *Graph*, where it is asked for and the space gives one: the histogram of Weisfeiler-Lehman labels (Shervashidze et
     al. 2011; Ru et al. 2021, arXiv:2006.07556), hashed into buckets.
 
-    *Side information*, where there is any: a weight for each number.
+    *Side information*, where there is any: a weight for each number. One that is not finite counts
+    as the least: a zero-cost proxy does not apply to every network.
 
     Args:
         space: Whose architectures.
         side: Side information.
         graph: Whether the graph is a term.
+
+    Raises:
+        SettingError: If a number of the side information is never finite.
     """
 
     def __init__(
@@ -76,7 +81,9 @@ class Features:
         if self._graph is not None:
             blocks.append((Product, np.zeros(_BUCKETS, dtype=np.intp), 3.0))
         if side is not None:
-            drawn = self._sides([space.sample(Random(i)) for i in range(_SCALED_ON)])
+            drawn = np.array([side(space.sample(Random(i))) for i in range(_SCALED_ON)], float)
+            self._least = _least(drawn)
+            drawn = _finite(drawn, self._least)
             self._middle, self._spread = drawn.mean(0), drawn.std(0) + 1e-12
             blocks.append((Product, np.arange(drawn.shape[1]), 0.3))
         self.terms = tuple(
@@ -112,7 +119,28 @@ class Features:
 
     def _sides(self, architectures: Iterable[Architecture]) -> Floats:
         assert self._side is not None
-        return np.array([self._side(a) for a in architectures], dtype=np.float64)
+        found = np.array([self._side(a) for a in architectures], dtype=np.float64)
+        return _finite(found, self._least)
+
+
+def _least(sides: Floats) -> Floats:
+    """The least finite number of each column.
+
+    Raises:
+        SettingError: If a column has none.
+    """
+    least: Floats = np.min(sides, axis=0, where=np.isfinite(sides), initial=np.inf)
+    if np.isinf(least).any():
+        raise SettingError(
+            f"Side information must be finite numbers, but number {int(np.isinf(least).argmax())} "
+            f"was so for none of {len(sides)} architectures. Leave it out."
+        )
+    return least
+
+
+def _finite(sides: Floats, least: Floats) -> Floats:
+    """A proxy that does not apply, or broke: as bad as the worst."""
+    return np.where(np.isfinite(sides), sides, least)
 
 
 def _own(space: SearchSpace) -> tuple[Floats, Floats, tuple[list[int], Floats], Groups]:

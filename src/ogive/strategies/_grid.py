@@ -46,6 +46,8 @@ class GridSearch(Strategy):
         SettingError: Unless ``points`` is an integer above 1.
     """
 
+    multiobjective = True
+
     def __init__(
         self,
         space: SearchSpace,

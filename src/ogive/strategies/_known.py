@@ -85,10 +85,13 @@ class Known:
         return list(seen), table
 
     def best(self, n: int) -> list[Architecture]:
-        """Returns the networks that are worth the most by their first objective, the best first."""
+        """Returns the networks that are worth the most by their first objective, the best first.
+
+        They are fewer where fewer did not fail.
+        """
         forms, values = self.values()
-        order = np.argsort(-np.nan_to_num(values[:, 0], nan=-np.inf), kind="stable")
-        return [forms[i] for i in order[:n]]
+        order = np.argsort(-values[:, 0], kind="stable")  # What is not a number comes last.
+        return [forms[i] for i in order[:n] if math.isfinite(values[i, 0])]
 
     def labels(self, n: int | None = None) -> tuple[list[Architecture], Floats]:
         """The latest of the first ``n``, with 1 if they were within the limits, else -1."""

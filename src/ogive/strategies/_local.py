@@ -35,7 +35,8 @@ class LocalSearch(Strategy):
       crowding distance) are explored next. The climb ends when those of every member are.
 
     A training that goes on from a shorter one is no step of a climb: it cannot be compared with
-    neighbours that were not trained as long.
+    neighbours that were not trained as long. Where some begin with longer trainings than others
+    (:class:`Hyperband`), only those of the longest are a climb's best.
 
     Args:
         space: What to search. A step is one of its ``neighbours``.
@@ -45,6 +46,8 @@ class LocalSearch(Strategy):
     Raises:
         SettingError: Unless ``starts`` is at least 1.
     """
+
+    multiobjective = True
 
     def __init__(
         self,
@@ -93,11 +96,11 @@ class LocalSearch(Strategy):
         self._started += not neighbour
         if not comparable(trial):
             return
-        if self._front and (grown := front([*self._front, trial]))[-1] is trial:
+        if self._front and (grown := _best([*self._front, trial]))[-1] is trial:
             self._front = grown  # Line 3: an improvement is where the climb goes on.
             self._open = {}
         elif not neighbour:
-            self._starts = front([*self._starts, trial])
+            self._starts = _best([*self._starts, trial])
 
     def _climb(self) -> None:
         """Finds the next centre, in the next climb if this one is at a local optimum."""
@@ -128,6 +131,12 @@ class LocalSearch(Strategy):
             self.space.canonical(a): a for a in self.space.neighbours(centre.architecture, own)
         }
         return {form: a for form, a in found.items() if form not in self._tried}
+
+
+def _best(trials: Sequence[Trial]) -> list[Trial]:
+    """The front of those that were trained the longest: others cannot be compared with them."""
+    longest = max(trial.fidelity for trial in trials)
+    return front([trial for trial in trials if trial.fidelity == longest])
 
 
 def _some(architectures: Collection[Architecture], n: int, rng: Random) -> list[Architecture]:

@@ -62,6 +62,8 @@ class MultiObjective(Strategy):
         SettingError: Unless ``initial >= 2``, or for an unknown acquisition.
     """
 
+    multiobjective = True
+
     def __init__(
         self,
         space: SearchSpace,

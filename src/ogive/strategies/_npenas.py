@@ -11,6 +11,7 @@ import numpy as np
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies._base import Strategy
+from ogive.strategies._features import SideInformation
 from ogive.strategies._model_based import ModelBased
 from ogive.strategies._predictor import Predictor
 from ogive.strategies._untried import Batch
@@ -42,6 +43,8 @@ class NPENAS(Strategy):
         members: How many networks there are to draw from.
         parents: So many of the best trials have offspring.
         offspring: How many mutations of its parent a child is picked from.
+        features: Side information, an input of the networks: numbers known of an architecture
+            before any trial.
         start_from: Architectures to try first.
 
     Raises:
@@ -57,6 +60,7 @@ class NPENAS(Strategy):
         members: int = 5,
         parents: int = 5,
         offspring: int = 50,
+        features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if members < 1 or parents < 1 or offspring < 1:
@@ -69,11 +73,12 @@ class NPENAS(Strategy):
         self.members = members
         self.parents = parents
         self.offspring = offspring
+        self.features = features
         self.start_from = tuple(map(space.validate, start_from))
         self._search = ModelBased(
-            space, initial=initial, side=None, graph=False, start_from=self.start_from
+            space, initial=initial, side=features, graph=False, start_from=self.start_from
         )
-        self._predictor = Predictor(space, self._search.known, members=members)
+        self._predictor = Predictor(space, self._search.known, members=members, side=features)
 
     def tell(self, trial: Trial) -> None:
         self._search.tell(trial)

@@ -49,6 +49,8 @@ class NSGA2(Strategy):
         SettingError: Unless ``population`` is at least 2.
     """
 
+    multiobjective = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -59,6 +59,8 @@ class OptunaSampler(Strategy):
             search the space.
     """
 
+    multiobjective = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -81,11 +81,19 @@ class Predictor:
         space: Whose architectures.
         known: The trials.
         members: How many networks.
+        side: Numbers known of each architecture, if any.
     """
 
-    def __init__(self, space: SearchSpace, known: Known, *, members: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        known: Known,
+        *,
+        members: int,
+        side: SideInformation | None = None,
+    ) -> None:
         self._space, self._known, self._members = space, known, members
-        self._inputs = Inputs(space)
+        self._inputs = Inputs(space, side)
         self._trained: tuple[list[Architecture], Array, Ensemble] | None = None
 
     def __call__(self, architectures: Sequence[Architecture]) -> Array | None:

@@ -22,6 +22,8 @@ class RandomSearch(Strategy):
         start_from: Architectures to try first.
     """
 
+    multiobjective = True
+
     def __init__(
         self, space: SearchSpace, *, start_from: Sequence[Mapping[str, Any]] = ()
     ) -> None:

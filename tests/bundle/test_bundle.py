@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,42 @@ def test_tables_with_gaps_are_answered_alike_by_every_road(tmp_path, problem):
         assert said == list(expected)
     else:
         assert [float(x) for x in said] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_odd_cells_and_separators_are_read_alike_by_every_road(tmp_path):
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2023-11-05 20:00", periods=300, freq="31h")
+    ok, size = rng.random(300) < 0.5, rng.normal(size=300)
+    frame = pd.DataFrame({"when": [f"{day.isoformat()}+02:00" for day in days], "size": size})
+    frame["ok"] = np.where(ok, "true", "false")
+    frame.loc[::9, ["size", "ok"]] = None
+    frame["y"] = 100 * (size + ok) + days.hour
+    table = task.load(frame, target="y")
+    bundle.write(tmp_path / "b", network(table), table, ARCHITECTURE, CARD)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        "when;ok;size\n2024-03-01T23:30:00-05:00;yes;1.5\n2024-03-01T10:00:00Z;TRUE;1e300\n"
+        "never;0;1_000\n2024-03-02;1.0;inf\n2024-01-31 23:59:59;;a lot\n",
+        encoding="utf-8-sig",
+    )
+    expected = bundle.load(tmp_path / "b").predict(rows)
+    said = [float(x) for x in predict_py(tmp_path / "b", rows)]
+    assert said == pytest.approx(expected.tolist(), rel=1e-4)
+    assert len(set(said)) == 5
+    (tmp_path / "short.csv").write_text("when,ok\n2024-03-02,1\n")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        predict_py(tmp_path / "b", tmp_path / "short.csv")
+    assert "must have a column 'size'" in caught.value.stderr
+    assert "Traceback" not in caught.value.stderr
+
+
+def test_the_script_of_a_bundle_reads_the_pixels_that_ogive_reads(written, tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.jpg")
+    monkeypatch.setattr(sys, "argv", ["predict.py"])  # no image: it only defines
+    read = runpy.run_path(str(written[0] / "predict.py"))["read"]
+    expected = images().inputs.read([tmp_path / "large.jpg"])[0]
+    assert np.array_equal(read(tmp_path / "large.jpg"), expected)
 
 
 class Counting(nn.Module):

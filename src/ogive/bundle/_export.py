@@ -94,7 +94,9 @@ def _written(
     samples: int,
 ) -> dict[str, Any]:
     module = deployed(task, network.cpu())
-    raw = task.validation.take(slice(0, samples))[0]
+    # Over the whole split: a folder's first rows are of one class.
+    rows = np.linspace(0, len(task.validation) - 1, samples).round().astype(np.int64)
+    raw = task.validation.take(np.unique(rows))[0]
     with torch.no_grad():
         expected = module(raw).numpy()
     weights = {name: value.contiguous().clone() for name, value in network.state_dict().items()}

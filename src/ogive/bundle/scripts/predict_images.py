@@ -15,14 +15,18 @@ SESSION = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecu
 
 def read(path):
     wanted = SPEC["inputs"]
-    image = ImageOps.exif_transpose(Image.open(path))
+    mode = "L" if wanted["channels"] == 1 else "RGB"
+    side = 2 * max(wanted["height"], wanted["width"])
+    image = Image.open(path)
+    image.draft(mode, (side, side))  # a large JPEG is read smaller
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, wanted["background"])
         image = Image.alpha_composite(white, image)
-    image = image.convert("L" if wanted["channels"] == 1 else "RGB")
+    image = image.convert(mode)
     size = wanted["width"], wanted["height"]
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)

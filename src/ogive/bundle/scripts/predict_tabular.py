@@ -4,14 +4,17 @@ import csv
 import json
 import sys
 from datetime import datetime, timezone
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 HERE = Path(__file__).parent
-SPEC = json.loads((HERE / "preprocessing.json").read_text())
+SPEC = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
 SESSION = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+
+BOOLEANS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
 
 
 def numbers(column, text):
@@ -21,27 +24,60 @@ def numbers(column, text):
     if column["type"] == "category":
         values = column.get("values", [])
         return [1 if missing else values.index(text) + 2 if text in values else 0]
-    if missing:
-        found = [np.nan] * max(1, len(parts))
+    if column["type"] == "date":
+        found = moment(text, column["format"], parts)
     elif column["type"] == "boolean":
-        found = [float(text.lower() in ("1", "1.0", "true", "yes", "y", "t"))]
-    elif column["type"] == "number":
-        found = [float(text)]
+        found = [BOOLEANS.get(text.lower(), np.nan)]
     else:
-        iso = column["format"] == "ISO8601"
-        day = datetime.fromisoformat(text) if iso else datetime.strptime(text, column["format"])
-        seconds = day.replace(tzinfo=timezone.utc).timestamp()
-        special = {"days": seconds / 86400, "weekday": day.weekday()}
-        found = [special[part] if part in special else getattr(day, part) for part in parts]
+        found = [number(text)]
     return found + [float(np.isnan(found[0]))] * column.get("flag", False)
 
 
-with open(sys.argv[1], newline="") as file:
-    for line in csv.DictReader(file):
-        cells = [
-            x
-            for column in SPEC["inputs"]["columns"]
-            for x in numbers(column, line[column["name"]])
-        ]
-        row = SESSION.run(None, {"input": np.array([cells], np.float32)})[0][0]
-        print(SPEC["labels"][row.argmax()] if SPEC["labels"] else row[0])
+def number(text):
+    """Not a number where it is none, or beyond the largest of the network's."""
+    try:
+        found = np.nan if "_" in text else float(text)
+    except ValueError:
+        return np.nan
+    return found if abs(found) <= np.finfo(np.float32).max else np.nan
+
+
+def moment(text, form, parts):
+    """The parts of a date, in UTC where it has a zone; not numbers where it is none."""
+    try:
+        when = datetime.fromisoformat(text) if form == "ISO8601" else datetime.strptime(text, form)
+    except ValueError:
+        return [np.nan] * len(parts)
+    when = when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    special = {"days": when.timestamp() / 86400, "weekday": when.weekday()}
+    return [special[part] if part in special else getattr(when, part) for part in parts]
+
+
+def rows(path):
+    """The cells of each row by column; the mark that divides the first lines is the separator."""
+    text = Path(path).read_text(encoding="utf-8-sig")
+    first = text.splitlines()[:20]
+    counts = {mark: [line.count(mark) for line in first] for mark in ",;\t|"}
+    divides = {mark: found for mark, found in counts.items() if min(found, default=0)}
+    mark = min(
+        divides,
+        key=lambda m: (sum(a != b for a, b in pairwise(counts[m])), -min(counts[m])),
+        default=",",
+    )
+    lines = csv.reader(text.splitlines(keepends=True), delimiter=mark)
+    names = next(lines)
+    if not any(np.isnan(number(name)) for name in names):  # a table without a head
+        lines = csv.reader(text.splitlines(keepends=True), delimiter=mark)
+        names = [str(i) for i in range(len(names))]
+    for line in filter(None, lines):
+        yield dict(zip(names, line, strict=False))
+
+
+for row in rows(sys.argv[1]):
+    cells = []
+    for column in SPEC["inputs"]["columns"]:
+        if column["name"] not in row:
+            sys.exit(f"The table must have a column {column['name']!r}, but it has {list(row)}.")
+        cells += numbers(column, row[column["name"]])
+    output = SESSION.run(None, {"input": np.array([cells], np.float32)})[0][0]
+    print(SPEC["labels"][output.argmax()] if SPEC["labels"] else output[0])

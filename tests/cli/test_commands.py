@@ -149,6 +149,16 @@ def test_predict_labels_files(ogive, finished, tmp_path):
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-3) for row in rows)
     code, out, _ = ogive("predict", folder / "bundle", *paths)
     assert [line.split("\t")[1] for line in out.splitlines()] == [r["prediction"] for r in rows]
+    (tmp_path / "some").mkdir()
+    for path in paths[:3]:
+        path.rename(tmp_path / "some" / path.name)
+    named = ogive("predict", folder / "bundle", tmp_path / "some")[1]
+    assert named.splitlines() == [
+        line.replace(str(tmp_path), str(tmp_path / "some"))
+        for line in sorted(out.splitlines()[:3])
+    ]
+    for path in paths[:3]:
+        (tmp_path / "some" / path.name).rename(path)
     # The script in the bundle says the same, without ogive and without torch.
     hidden = "import sys; sys.modules['torch'] = sys.modules['ogive'] = None; "
     script = f"sys.argv = {['predict.py', *map(str, paths)]!r}; exec(open({str(folder / 'bundle' / 'predict.py')!r}).read())"

@@ -108,3 +108,13 @@ def test_a_budget_that_ended_before_the_first_trial_is_no_fault_of_the_trials(tm
     error = _without_result(SearchState(Objectives(("accuracy",))), tmp_path)
     assert isinstance(error, BudgetError)
     assert "0 trials begun" in str(error)
+
+
+def test_no_time_is_kept_for_more_than_the_recipe_wants():
+    # Two rounds of first trainings, and one of final ones, which may be no longer than they are.
+    made = planned(Budget(seconds=100_000), recipe=Recipe(epochs=30, decay=0.5))
+    assert made.epochs == made.final_epochs == 30
+    assert made.finals_seconds == pytest.approx(2 * 30 + (30 - 15))
+    short = planned(Budget(seconds=60), recipe=Recipe(epochs=30, decay=0.5))
+    assert short.final_epochs == pytest.approx(3 * short.epochs)
+    assert short.finals_seconds == pytest.approx((2 + 3 - 0.5) * short.epochs)

@@ -22,7 +22,7 @@ from torch import nn
 from ogive import bundle, task
 from ogive.cli._print import print_summary
 from ogive.engine import Budget, search, summarize
-from ogive.engine._setup import set_up
+from ogive.engine._setup import Setup, set_up
 from ogive.errors import (
     ArchitectureError,
     JournalError,
@@ -157,7 +157,13 @@ def test_a_trial_that_overruns_the_time_is_ended(tmp_path, monkeypatch):
 
     begun = time.monotonic()
     result = estimated(
-        tmp_path, estimator=slow, executor=None, workers=2, trials=None, budget="6s"
+        tmp_path,
+        estimator=slow,
+        executor=None,
+        workers=2,
+        trials=None,
+        budget="8s",
+        start_from=[{"d0": 0}],
     )
     assert time.monotonic() - begun < 25
     late = result.trials[result.trials["d0"] == 0]
@@ -416,6 +422,66 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
     assert set(setup.costs_within(architecture)) == {"params"}
     setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})
     assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
+
+
+def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ogive.engine._loop._REJECTED_IN_A_ROW", 5)
+
+    def linear(choose, task):
+        width = choose.integer("width", 1, 1000)
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, task.outputs)
+        )
+
+    result = search(
+        linear,
+        "digits",
+        estimator=lambda architecture, run: {"value": float(architecture["width"])},
+        maximize="value",
+        limits={"params": 100},  # of a width of 1
+        start_from=[{"width": 1}],
+        strategy="random",
+        executor=SerialExecutor(),
+        workers=1,
+        trials=30,
+        out=tmp_path / "run",
+    )
+    assert result.best.architecture["width"] == 1
+    searched = result.trials[result.trials["role"] == "search"]
+    assert Counter(searched["state"]) == {"complete": 1, "rejected": 5}
+
+
+def test_the_reference_goes_on_from_its_training_in_the_search(tmp_path):
+    result = search(
+        None, "digits", recipe=Recipe(epochs=3, batch_size=64), trials=10, workers=1,
+        executor=SerialExecutor(), out=tmp_path / "run",
+    )  # fmt: skip
+    trials = {trial.number: trial for trial in result._state.trials.values()}
+    (reference,) = (trial for trial in trials.values() if trial.role == "reference")
+    begun = trials[reference.proposal.parent]
+    assert begun.architecture == reference.architecture
+    assert begun.fidelity < 1
+
+
+def test_what_is_promoted_is_not_measured_again(tmp_path, monkeypatch):
+    asked = []
+    costs_within = Setup.costs_within
+
+    def noted(self, architecture, names=None):
+        asked.append(architecture)
+        return costs_within(self, architecture, names)
+
+    monkeypatch.setattr(Setup, "costs_within", noted)
+    result = search(
+        narrow, "digits", recipe=QUICK, trials=12, workers=1, executor=SerialExecutor(),
+        strategy="asha", out=tmp_path / "run",
+    )  # fmt: skip
+    searched = result.trials[result.trials["role"] == "search"]
+    assert (searched["fidelity"] > 0.2).any()
+    assert len(asked) <= len(result.trials) - (searched["fidelity"] > 0.2).sum()
+    assert searched["params"].notna().all()
 
 
 def test_a_strategy_thinks_on_one_thread(tmp_path):

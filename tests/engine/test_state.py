@@ -50,6 +50,12 @@ def test_a_trial_of_a_dead_process_is_an_orphan():
     assert [trial.number for trial in state.orphans(time.time())] == [1]
 
 
+def test_a_process_of_this_machine_that_stood_still_keeps_its_trials():
+    me = Me()
+    state = state_with(me.entered({}), started(me, 0, Proposal(ARCHITECTURE), "search"))
+    assert not state.orphans(time.time() + 10 * LEASE)
+
+
 def test_a_trial_of_another_machine_is_an_orphan_when_its_lease_runs_out():
     other = Me(name="other", host="elsewhere")
     state = state_with(other.entered({}), started(other, 0, Proposal(ARCHITECTURE), "search"))

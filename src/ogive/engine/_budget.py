@@ -197,8 +197,12 @@ def plan(
                 f"Give it at least {math.ceil(least)} s, or use less data or smaller images."
             )
         epochs = min(epochs, affordable)
-        finals_seconds = fulls * epochs * epoch_seconds
     final_epochs = min(float(recipe.epochs), longest * epochs)
+    if budget.seconds is not None:
+        # Short of the recipe's end, a final training is as long as was counted above; else less.
+        rounds = math.ceil(first / workers) * epochs
+        rounds += math.ceil(refits / workers) * (final_epochs - done * epochs)
+        finals_seconds = rounds * epoch_seconds * (_PATIENT_SHARE if patient else 1.0)
     return Plan(
         epochs=epochs,
         final_epochs=final_epochs,

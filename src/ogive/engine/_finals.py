@@ -26,12 +26,29 @@ class Finals:
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         """Yields what can be begun now; needs nothing but a closed search."""
         if self._reference is not None and not state.role("reference"):
-            yield Proposal(self._reference), "reference"
+            yield Proposal(self._reference, parent=self._begun(state)), "reference"
         if state.running("search"):
             return
         yield from self._finalists(state)
         if self._plan.refit and self.finished(state):
             yield from self._refits(state)
+
+    def waiting(self, state: SearchState) -> int:
+        """How many of the first trainings, of finalists and the reference, are yet to begin."""
+        reference = self._reference is not None and not state.role("reference")
+        return len(self._missing(state)) + reference
+
+    def _begun(self, state: SearchState) -> int | None:
+        """The longest training of the reference in the search: it goes on as a finalist does."""
+        trained = [
+            trial
+            for trial in state.role("search")
+            if trial.architecture == self._reference
+            and trial.state == "complete"
+            and state.inherits(trial) is None
+        ]
+        longest = max(trained, key=lambda trial: trial.fidelity, default=None)
+        return None if longest is None else longest.number
 
     def finished(self, state: SearchState) -> bool:
         """Whether the winner among the finalists is known."""

@@ -44,7 +44,7 @@ _GRACE = 15.0
 """Seconds by which a trial may overrun its deadline at least; a training keeps it by itself."""
 
 _REJECTED_IN_A_ROW = 2000
-"""Proposals over the limits after which a search gives up."""
+"""Proposals over the limits after which a search ends; with an error, if it found nothing."""
 
 _KEPT = 12
 """Trials of each fidelity whose checkpoints are kept, best first."""
@@ -218,6 +218,8 @@ class Loop:
         """Which part of the budget the search has used up."""
         if self._trials_left() <= 0:
             return "trials"
+        if self._rejected >= _REJECTED_IN_A_ROW:
+            return "limits"
         if self._epochs_left() <= 0:
             return "epochs"
         if self._search_left() <= 0:
@@ -263,7 +265,7 @@ class Loop:
         """Says whether it runs: what fails as it is built, or is over a limit, has ended."""
         begun = time.monotonic()
         try:
-            costs = self._setup.costs_within(trial.architecture)
+            costs = self._costs_of(trial)
         except Exception as error:  # noqa: BLE001  # a user's network function may raise anything
             self._append(ended(self._me, trial.number, "failed", error=_reason(error)))
             return False
@@ -274,7 +276,7 @@ class Loop:
                 ended(self._me, trial.number, "rejected", error=reason, costs=costs, seconds=0.0)
             )
             self._rejected += 1
-            if self._rejected >= _REJECTED_IN_A_ROW:
+            if self._rejected >= _REJECTED_IN_A_ROW and not self.state.counts["complete"]:
                 raise LimitError(
                     f"Some architectures must meet the limits, but {self._rejected} proposals in "
                     f"a row did not; of the last, {reason}. Raise the limit, or narrow the space "
@@ -294,6 +296,15 @@ class Loop:
         )
         self._running[trial.number] = _Running(trial, run, costs, future, begun)
         return True
+
+    def _costs_of(self, trial: Trial) -> Mapping[str, float]:
+        """What its network costs; of a longer training in the search, what the shorter one's did."""
+        parent = trial.proposal.parent
+        if trial.role == "search" and parent is not None:
+            known = self.state.trials[parent]
+            if known.architecture == trial.architecture:
+                return known.costs
+        return self._setup.costs_within(trial.architecture)
 
     def _run(self, trial: Trial) -> Run:
         folder = trial_folder(self._setup.folder, trial.number)
@@ -354,10 +365,9 @@ class Loop:
             begun = len(self.state.role("final"))
             rounds = plan.rounds(max(1, refits - begun + 1))
             return max(1.0, left / rounds - 1)
-        begun = len(self.state.role("finalist", "reference"))
-        rounds = plan.rounds(max(1, plan.finalists + plan.reference - begun + 1))
+        rounds = plan.rounds(self.finals.waiting(self.state) + 1)
         further = plan.rounds(refits) * plan.final_epochs / plan.epochs
-        return max(1.0, min(1.5 * plan.full_seconds, left / (rounds + further)))
+        return max(1.0, min(2 * plan.full_seconds, left / (rounds + further)))
 
     def _outcome(self, running: _Running) -> dict[str, Any]:
         """The event that ends a trial.

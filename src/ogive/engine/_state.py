@@ -55,11 +55,12 @@ class _Process:
     left: bool = False
 
     def alive(self, now: float) -> bool:
-        if self.left or now - self.last > LEASE:
+        if self.left:
             return False
         if self.host != socket.gethostname():
-            return True
-        # On this machine one can look, and need not wait for the lease to run out.
+            return now - self.last <= LEASE
+        # On this machine one can look: a process that was stopped for a while is not dead, and one
+        # that is dead need not be waited for.
         try:
             born: float = psutil.Process(self.pid).create_time()
             return abs(born - self.born) < 2

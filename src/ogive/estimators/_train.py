@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
 import math
+import os
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -50,6 +53,9 @@ Precision = Literal["fp32", "bf16"]
 _EVALUATION_BATCH = 512
 
 _MODEL, _CHECKPOINT = "model.safetensors", "checkpoint.pt"
+
+_NO_ROOM = 1 << 20
+"""Bytes; a disk with less is full, where a file could not be written."""
 
 _LOOK = 64
 """Samples on which new layers of a network that inherits are tried."""
@@ -537,9 +543,19 @@ def _constant(task: Task) -> dict[str, float]:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all.
+
+    Raises:
+        OSError: Also where the disk is full, which writers of tensors say in words of their own.
+    """
     part = path.with_name(f"{path.name}.part")
-    write(part)
+    try:
+        write(part)
+    except (RuntimeError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        if shutil.disk_usage(path.parent).free < _NO_ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     part.replace(path)
 
 

@@ -1,5 +1,6 @@
 """What is asked of a network: data, splits, loss and metrics."""
 
+from ogive.task._images import files_below
 from ogive.task._inputs import Inputs
 from ogive.task._load import load, raw_inputs
 from ogive.task._metrics import METRICS, Difference, Interval, Metric, difference, interval
@@ -22,6 +23,7 @@ __all__ = [
     "Task",
     "Value",
     "difference",
+    "files_below",
     "interval",
     "load",
     "raw_inputs",

@@ -208,3 +208,32 @@ def test_a_supernet_that_is_moved_takes_its_routes_and_their_constants_along():
     assert {t.device.type for t in supernet.extract(architecture).state_dict().values()} == {
         "meta"
     }
+
+
+def test_options_may_be_called_what_modules_may_not(digits, images):
+    def odd(choose, task):
+        def block(choose, i):
+            return choose.layer(
+                "op",
+                {
+                    "x1.5": lambda: nn.Conv2d(task.channels, task.channels, 3, padding=1),
+                    "type": nn.Identity,
+                },
+            )
+
+        stack = choose.repeat("blocks", (1, 2), block)
+        return nn.Sequential(stack, nn.Flatten(), nn.Linear(64, task.outputs))
+
+    one = Supernet(odd, digits, record(odd, digits))
+    mixture = one.mix({"blocks": 2})
+    mixture.weights |= {"blocks.0.op": torch.tensor([1.0, 0.0]),
+                        "blocks.1.op": torch.tensor([0.0, 1.0])}  # fmt: skip
+    route = one.route({"blocks": 2, "blocks.0.op": "x1.5", "blocks.1.op": "type"})
+    assert torch.equal(mixture(images), route(images))
+    assert mixture.skips == {path: frozenset(["type"]) for path in mixture.decisions}
+
+    def several(choose, task):
+        return choose.subset("ops", {"x1.5": nn.Identity, "b": nn.Identity}, 1)
+
+    with pytest.raises(SpaceError, match="x1\\.5"):
+        record(several, digits)

@@ -21,6 +21,12 @@ T = TypeVar("T", bound=bool | int | float | str | tuple[Any, ...] | None)
 Factory = Callable[[], nn.Module]
 
 
+def module_name(option: str) -> str:
+    """What a module that stands for an option is called; torch takes no dots, nor its own names."""
+    option = option.replace(".", "%2E")
+    return f"{option}%" if hasattr(nn.ModuleDict, option) else option
+
+
 class Chooser(ABC):
     """Answers the questions of a network function.
 
@@ -83,6 +89,13 @@ class Chooser(ABC):
         self, name: str, options: Mapping[str, Factory], size: int | Iterable[int]
     ) -> nn.ModuleDict:
         """Returns the modules of ``size`` of the options (or of one of several sizes)."""
+        for option in options:
+            if module_name(option) != option:
+                raise SpaceError(
+                    f"The options of a subset are the names of modules, but {option!r} of "
+                    f"{name!r} cannot be one. Leave out dots, and add a letter to what "
+                    "torch.nn.ModuleDict has a method of that name for."
+                )
         sizes = (size,) if isinstance(size, int) else tuple(sorted(size))
         decision = Decision(self._path(name), "subset", options=tuple(options), sizes=sizes)
         return self._some(decision, options)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ogive.errors import SettingError
-from ogive.nn._chooser import Chooser, Factory, NetworkFunction
+from ogive.nn._chooser import Chooser, Factory, NetworkFunction, module_name
 from ogive.nn._record import told
 from ogive.space import Decision
 from ogive.task import Task
@@ -36,8 +36,10 @@ class Mixed(nn.Module):
 
     def __init__(self, path: str, options: Mapping[str, nn.Module], weights: Weights) -> None:
         super().__init__()
-        self.path = path
-        self.options = nn.ModuleDict(dict(options))
+        self.path, self.names = path, tuple(options)
+        self.options = nn.ModuleDict(
+            {module_name(option): made for option, made in options.items()}
+        )
         self.parts = 1
         self._weights = weights
 

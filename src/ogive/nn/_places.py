@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from ogive.nn._chooser import module_name
 from ogive.nn._mix import Mixed
 
 __all__ = ["Place", "places", "window"]
@@ -85,7 +86,7 @@ def _walk(
     if module in seen:  # it stands in the network twice, and is one
         return
     seen.add(module)
-    name += "".join(f"[{option}]" for option in options.get(module, ()))
+    name += "".join(f"[{module_name(option)}]" for option in options.get(module, ()))
     if isinstance(module, Mixed):  # each of its options, where it would stand alone
         for option, child in module.options.items():
             yield from _walk(child, f"{name}[{option}]", options, seen)

@@ -345,7 +345,7 @@ class Mixture(Route):
             if isinstance(module, Mixed):
                 found[module.path] = frozenset(
                     option
-                    for option, each in module.options.items()
+                    for option, each in zip(module.names, module.options.values(), strict=True)
                     if isinstance(each, nn.Identity)
                 )
         return found

@@ -49,7 +49,8 @@ class Course:
         path = None if run.folder is None else run.folder / "oneshot.pt"
         self._path = path
         if path is not None and path.exists():
-            self._take_up(torch.load(path, weights_only=True))
+            # What a GPU has written goes on without one, too: each part takes it where it is.
+            self._take_up(torch.load(path, map_location="cpu", weights_only=True))
 
     def _take_up(self, saved: Mapping[str, Any]) -> None:
         for name, value in self._identity.items():

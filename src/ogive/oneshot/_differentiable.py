@@ -25,9 +25,6 @@ from ogive.task import Task
 
 __all__ = ["RELAXATIONS", "Found", "Relaxation", "search_by_gradient"]
 
-_ALPHA_DECAY = 1e-3
-"""Adam's for the mixtures: Liu et al. 2019, arXiv:1806.09055, appendix A.1.1."""
-
 _SKIPS = 0.6
 """The share of layers that are skips from which on a search is said to have collapsed."""
 
@@ -46,6 +43,9 @@ class Relaxation(ABC):
 
     lr: float = 3e-4
     """Of Adam, for the parameters."""
+
+    decay: float = 1e-3
+    """Adam's weight decay of them: Liu et al. 2019, arXiv:1806.09055, appendix A.1.1."""
 
     @abstractmethod
     def weights(self, alpha: Tensor, progress: float) -> Tensor:
@@ -83,10 +83,12 @@ class Dirichlet(Relaxation):
     """DrNAS: weights drawn from a Dirichlet distribution whose concentration is learned.
 
     Eq. 3 of Chen et al. 2021, arXiv:2006.10355, with its anchor (eq. 6): the divergence from the
-    uniform distribution, here its distance as in the authors' setting, times 0.001.
+    uniform distribution, times 0.001, which takes the place of the others' weight decay. Progressive
+    learning (section 3.3) is left out.
     """
 
     lr = 6e-4
+    decay = 0.0
 
     def weights(self, alpha: Tensor, progress: float) -> Tensor:  # noqa: ARG002
         drawn: Tensor = torch.distributions.Dirichlet(self._beta(alpha)).rsample()
@@ -345,7 +347,7 @@ class _Search:
             self._learned,
             lr=alpha_lr or self._relaxation.lr,
             betas=(0.5, 0.999),
-            weight_decay=_ALPHA_DECAY,
+            weight_decay=self._relaxation.decay,
         )
         size = sum(alpha.numel() for alpha in self._alphas.values())
         self._sharpness = Sharpness(size, weights.device)
@@ -424,7 +426,7 @@ class _Search:
         """The gradient at the weights after a step of plain gradient descent, eq. 7 and 8."""
         alphas, shared = self._learned, self._mixture.shared
         kept = [p.detach().clone() for p in shared]
-        state = torch.get_rng_state()
+        again = _same_draws(self._weights.device)
         inner = torch.autograd.grad(self._loss(learned, done), shared, allow_unused=True)
         self._move(shared, kept, inner, -rate)  # w' = w - xi * grad_w L_train(w, alpha)
         loss = self._loss(batch, done) + self._relaxation.penalty(list(self._alphas.values()))
@@ -433,7 +435,7 @@ class _Search:
         epsilon = 0.01 / max(1e-12, _norm(outer))  # footnote 2 of the paper
         sides = []
         for sign in (1.0, -1.0):
-            torch.set_rng_state(state)
+            again()
             self._move(shared, kept, outer, sign * epsilon)  # w+ and w-
             sides.append(torch.autograd.grad(self._loss(learned, done), alphas, allow_unused=True))
         self._move(shared, kept, outer, 0.0)
@@ -521,6 +523,19 @@ class _Search:
 def _key(path: str) -> str:
     """What a path is called among parameters, whose names have no dots."""
     return path.replace(".", "/")
+
+
+def _same_draws(device: torch.device) -> Callable[[], None]:
+    """Returns what brings torch's generators back to where they are now."""
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    def again() -> None:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
+
+    return again
 
 
 def _norm(tensors: Sequence[Tensor | None]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,9 @@ from ogive.space import Architecture, Decision, SearchSpace
 __all__ = ["PATHS", "Paths", "fair", "sandwich", "shrinking", "uniform"]
 
 Paths = Callable[[SearchSpace, Random, float], list[Architecture]]
-"""From a space, draws, and the share of the training that is done: what to run in a step."""
+"""From a space, draws, and the share of the training that is done: what to run in a step.
+
+What comes more than once counts as often."""
 
 
 def uniform(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
@@ -27,7 +29,9 @@ def fair(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
 
     Strict fairness (FairNAS, Chu et al. 2021, arXiv:1907.01845, algorithm 1): for each decision
     the options are shuffled, and the i-th architecture takes the i-th of them. A decision with
-    fewer options goes through them again, so that over many steps they are taken equally often.
+    fewer options goes through them again, so that over many steps they are taken equally often:
+    those of a decision that is not always asked, equally often where it is. What several take in
+    the same way comes as often.
     """
     decks: dict[str, list[Any]] = {}
     count = 1
@@ -44,8 +48,7 @@ def fair(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
         return space.walk(decide)
 
     made = (architecture(i) for i in range(count))
-    valid = [a if space.reason_invalid(a) is None else space.sample(rng) for a in made]
-    return list(dict.fromkeys(valid))
+    return [a if space.reason_invalid(a) is None else space.sample(rng) for a in made]
 
 
 def sandwich(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
@@ -62,15 +65,15 @@ def sandwich(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
 def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architecture]:
     """The largest at first; smaller numbers join as the training goes on.
 
-    Progressive shrinking (OFA, Cai et al. 2020, arXiv:1908.09791, section 3.3), with all numbers
-    opened at once, from the largest down: only the largest in the first fifth of the training,
-    all from its middle on.
+    Progressive shrinking (OFA, Cai et al. 2020, arXiv:1908.09791, section 3.3), except that all
+    numbers are opened at once, from the largest down: only the largest in the first fifth of the
+    training, all from its middle on; that smaller kernels are the middle of larger ones, without
+    a transformation; and that the largest is trained all along, and the other one by its answers
+    alone.
     """
     share = min(1.0, max(0.0, (progress - 0.2) / 0.3))
     opened = {
-        d.path: d.options[-max(1, math.ceil(share * len(d.options))) :]
-        for d in space.decisions
-        if d.kind == "ordinal"
+        d.path: _upper(d, share) for d in space.decisions if d.kind in ("ordinal", "integer")
     }
     small = space.narrow(opened) if share < 1 and opened else space
     return list(dict.fromkeys([largest(small, rng), small.sample(rng)]))
@@ -83,6 +86,18 @@ PATHS: Mapping[str, Paths] = MappingProxyType(
 
 DISTILLED = frozenset({"sandwich", "shrinking"})
 """Those in which the first architecture of a step teaches the others."""
+
+
+def _upper(decision: Decision, share: float) -> Sequence[Any]:
+    """The largest values, up to a share of all; at least the largest one."""
+    if decision.kind == "ordinal":
+        return decision.options[-max(1, math.ceil(share * len(decision.options))) :]
+    assert decision.low is not None
+    assert decision.high is not None
+    step = int(decision.step or 1)
+    places = (int(decision.high) - int(decision.low)) // step
+    low = int(decision.low) + step * (places - math.floor(share * places))
+    return low, int(decision.low) + step * places
 
 
 def _smallest(space: SearchSpace, rng: Random) -> Architecture:

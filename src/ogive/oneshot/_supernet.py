@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import torch
@@ -102,11 +103,11 @@ class _Training:
         weights.clear()
         teacher: Tensor | None = None
         total = 0.0
-        for architecture in paths:
+        for architecture, count in Counter(paths).items():
             outputs = weights.outputs(weights.supernet.route(architecture), inputs)
-            loss = self._loss(outputs, targets, teacher)
-            (loss / len(paths)).backward()  # type: ignore[no-untyped-call]
-            total += loss.item() / len(paths)
+            loss = self._loss(outputs, targets, teacher) * (count / len(paths))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
             if self._distilled and teacher is None:
                 teacher = outputs.detach()
         weights.descend(step, total)

@@ -73,6 +73,7 @@ class SharedWeights:
             "task": task.key,
             "seed": run.seed,
             "recipe": recipe.to_json(),
+            "precision": precision,
             "steps": total,
         }
 

@@ -1,9 +1,9 @@
-"""Does a supernet rank? python benchmarks/supernet.py alone | train METHOD | print
+"""Does a supernet rank? python benchmarks/supernet.py alone | proxies | train METHOD | print
 
 CIFAR-10 at 16 x 16 pixels (4,000 training images, of which some validate) and a space of 1,536
 small networks. ``alone`` trains 50 of them by themselves, each from two seeds, and for one epoch;
 ``train`` trains a supernet (``--epochs``, ``--lr``, ``--seed``) and evaluates the same 50 with its
-weights; ``print`` says how each of these ranks them: Kendall's tau with the mean of the
+weights; ``proxies`` measures the zero-cost ones of them; ``print`` says how each of these ranks them: Kendall's tau with the mean of the
 two trainings, on the validation split. The test split is never opened.
 """
 
@@ -23,7 +23,7 @@ from scipy.stats import kendalltau
 from torch import nn
 
 from ogive import task
-from ogive.estimators import Recipe, Run, Training
+from ogive.estimators import PROXIES, Recipe, Run, Training, ZeroCost
 from ogive.hardware import costs
 from ogive.nn import ConvBlock, ConvBNAct, Head, InvertedBottleneck, SeparableConv, build, record
 from ogive.oneshot import PATHS, Inherited, train_supernet
@@ -112,6 +112,16 @@ def alone(data, space, precision):
         write(found)
 
 
+def zero_cost(data, space):
+    estimate = ZeroCost(network, data, tuple(PROXIES), samples=16)
+    values = {a.key: estimate(a, Run(seed=1)) for a in chosen(space)}
+    found = read()
+    found["proxies"] = {
+        name: {key: metrics[name] for key, metrics in values.items()} for name in PROXIES
+    }
+    write(found)
+
+
 def one_shot(data, space, given):
     begun = time.time()
     supernet = train_supernet(
@@ -144,6 +154,12 @@ def printed():
     for name in ("params", "epoch"):
         values = [row[name] for row in rows.values()]
         table.add_row(name, f"{kendalltau(values, truth)[0]:.3f}")
+    ranked = {
+        name: kendalltau([values[key] for key in rows], truth)[0]
+        for name, values in found.get("proxies", {}).items()
+    }
+    for name in sorted(ranked, key=ranked.get, reverse=True):
+        table.add_row(name, f"{ranked[name]:.3f}", "zero-cost")
     for row in found["supernets"]:
         values = [row["values"][key] for key in rows]
         table.add_row(
@@ -159,7 +175,7 @@ def printed():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("do", choices=["alone", "train", "print"])
+    parser.add_argument("do", choices=["alone", "proxies", "train", "print"])
     parser.add_argument("method", nargs="?", choices=list(PATHS), default="fairnas")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--lr", type=float)
@@ -172,11 +188,9 @@ def main():
     data = load()
     space = record(network, data)
     assert space.size == 1536, space.size
-    return (
-        alone(data, space, given.precision)
-        if given.do == "alone"
-        else one_shot(data, space, given)
-    )
+    if given.do == "alone":
+        return alone(data, space, given.precision)
+    return zero_cost(data, space) if given.do == "proxies" else one_shot(data, space, given)
 
 
 if __name__ == "__main__":

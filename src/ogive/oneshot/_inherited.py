@@ -36,7 +36,7 @@ class Inherited:
         statistics: Where the statistics of batch normalisations come from: ``recalibrated``
             measures them for this network alone on some training data (as BigNAS, Yu et al. 2020,
             arXiv:2003.11142, section 3.3); ``tracked`` takes those of all networks together,
-            which is quicker and ranks badly (Yu et al. 2020, arXiv:2003.04276, section 4.1).
+            which is quicker and mostly ranks worse (Yu et al. 2020, arXiv:2003.04276, section 4.1).
         samples: Rows of the training split that statistics are measured on.
     """
 

@@ -246,7 +246,7 @@ def test_periodic_encoding_is_the_papers() -> None:
     torch.manual_seed(0)
     module, x = PeriodicEmbedding(2, 3, 0.5), torch.randn(4, 2)
     angle = 2 * math.pi * module.frequencies[1] * x[2, 1]
-    expected = torch.cat((torch.sin(angle), torch.cos(angle)))
+    expected = torch.stack((torch.sin(angle), torch.cos(angle)), dim=1).flatten()
     torch.testing.assert_close(module.encode(x)[2, 1], expected)
     assert PeriodicEmbedding(50, 50, 0.5).frequencies.std().item() == pytest.approx(0.5, rel=0.1)
 
@@ -261,7 +261,7 @@ def test_column_linear_is_one_linear_layer_a_column() -> None:
 def test_every_code_of_every_column_has_a_row_of_its_own() -> None:
     module = CategoryEmbedding((2, 3), 4)
     codes = torch.tensor([[0, 0], [1, 1], [1, 2]]).float()
-    vectors = torch.cat(module(codes).split(4, dim=1)).unique(dim=0)
+    vectors = module(codes).unflatten(1, (4, 2)).transpose(1, 2).flatten(0, 1).unique(dim=0)
     assert module.table.num_embeddings == 5
     assert len(vectors) == 5
 
@@ -284,3 +284,24 @@ def test_columns_are_the_same_as_side_by_side_before_one_layer() -> None:
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_normalisations_keep_the_shape(name: str) -> None:
     assert normalisation(name, 5)(torch.randn(ROWS)).shape == ROWS
+
+
+@pytest.mark.parametrize(
+    ("embedding", "x"),
+    [
+        (lambda width: PiecewiseLinearEmbedding(3, 4, width), torch.randn(5, 3)),
+        (lambda width: PeriodicEmbedding(3, 4, 0.5, width), torch.randn(5, 3)),
+        (lambda width: PeriodicEmbedding(3, width, 0.5, 4), torch.randn(5, 3)),
+        (lambda width: CategoryEmbedding((2, 3, 2), width), torch.tensor([[1.0, 2.0, 0.0]])),
+    ],
+    ids=["piecewise", "periodic", "frequencies", "categories"],
+)
+def test_a_narrower_embedding_is_the_beginning_of_a_wider_one(embedding, x):
+    narrow, wide = embedding(2), embedding(4)
+    for (name, small), large in zip(narrow.named_parameters(), wide.parameters(), strict=True):
+        with torch.no_grad():
+            small.copy_(large[tuple(slice(side) for side in small.shape)])
+            if name == "linear.weight":  # of frequencies that the narrow one has not
+                large[:, small.shape[1] :] = 0
+    expected = wide(x)
+    torch.testing.assert_close(narrow(x), expected[:, : narrow(x).shape[1]])

@@ -666,7 +666,7 @@ def _columns(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout
 def _column_linear(
     rows: Sequence[int], layers: Sequence[Any], features: _Layout, book: _Book
 ) -> tuple[Callable[[Tensor], Tensor], _Layout]:
-    """From ``(networks, batch, columns, in)`` to ``(networks, batch, columns * out)``."""
+    """From ``(networks, batch, columns, in)`` to ``(networks, batch, out * columns)``."""
     columns = np.arange(layers[0].weight.shape[0])
     outs = [layer.weight.shape[2] for layer in layers]
     out = _Layout.first(outs)
@@ -678,14 +678,15 @@ def _column_linear(
 
     def node(x: Tensor) -> Tensor:
         y = torch.matmul(x.transpose(1, 2), weight.value).transpose(1, 2)
-        return (y + bias.value.unsqueeze(1)).flatten(2)
+        return (y + bias.value.unsqueeze(1)).transpose(2, 3).flatten(2)
 
     return node, _flattened(len(columns), out)
 
 
 def _flattened(columns: int, features: _Layout) -> _Layout:
-    starts = np.arange(columns)[:, None] * features.width
-    return _Layout(columns * features.width, tuple((starts + p).ravel() for p in features.places))
+    """The first feature of each column, then the second."""
+    places = (p[:, None] * columns + np.arange(columns) for p in features.places)
+    return _Layout(columns * features.width, tuple(place.ravel() for place in places))
 
 
 def _piecewise(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layout]:
@@ -719,16 +720,18 @@ def _periodic(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Layou
     where = [(columns, places) for places in waves.places]
     shape = (len(columns), waves.width)
     frequencies = book.leaf(rows, [layer.frequencies for layer in layers], where, shape)
-    # Sines first, then cosines; the cosine of what is padded is 1, and must be none.
+    # A sine and its cosine, in turn; the cosine of what is padded is 1, and must be none.
     both = _Layout(
-        2 * waves.width, tuple(np.concatenate([p, waves.width + p]) for p in waves.places)
+        2 * waves.width, tuple(np.stack([2 * p, 2 * p + 1], axis=1).ravel() for p in waves.places)
     )
     mask = waves.mask().unsqueeze(1)
     linear, out = _column_linear(rows, [layer.linear for layer in layers], both, book)
 
     def node(x: Tensor, _: _Draws) -> Tensor:
         angle = 2 * math.pi * frequencies.value.unsqueeze(1) * x.unsqueeze(-1)
-        return functional.relu(linear(torch.cat((angle.sin(), angle.cos() * mask), dim=-1)))
+        return functional.relu(
+            linear(torch.stack((angle.sin(), angle.cos() * mask), dim=-1).flatten(-2))
+        )
 
     return node, out
 
@@ -744,7 +747,7 @@ def _categories(group: _Same, layout: _Layout, book: _Book) -> tuple[_Node, _Lay
 
     def node(x: Tensor, _: _Draws) -> Tensor:
         found = functional.embedding(x.long() + first, table.value.flatten(0, 1))
-        return found.flatten(2)
+        return found.transpose(2, 3).flatten(2)
 
     return node, _flattened(len(layers[0].first_row), features)
 

@@ -78,11 +78,20 @@ class ColumnLinear(nn.Module):
         return torch.matmul(x.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
 
 
+def _by_feature(embedded: Tensor) -> Tensor:
+    """From ``(batch, columns, width)`` to ``(batch, width * columns)``.
+
+    First the first feature of each column, then the second: what is narrower is the beginning of
+    what is wider, as shared and inherited weights have it.
+    """
+    return embedded.transpose(1, 2).flatten(1)
+
+
 class PiecewiseLinearEmbedding(nn.Module):
     """Piecewise-linear encoding, a linear layer a column, and a rectifier.
 
     PLE-LR of Gorishniy et al. 2022, arXiv:2203.05556, section 3.2. Maps ``(batch, columns)`` to
-    ``(batch, columns * width)``. The bins' edges are quantiles of the
+    ``(batch, width * columns)``, feature by feature. The bins' edges are quantiles of the
     standard normal distribution, which the normalised columns roughly follow; the outermost bins
     are open, so that an outlier keeps its distance.
 
@@ -117,14 +126,14 @@ class PiecewiseLinearEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.activation(self.linear(self.encode(x)))
-        return y.flatten(1)
+        return _by_feature(y)
 
 
 class PeriodicEmbedding(nn.Module):
     """Sines and cosines of learned frequencies, a linear layer a column, and a rectifier.
 
     PLR of Gorishniy et al. 2022, arXiv:2203.05556, section 3.3. Maps ``(batch, columns)`` to
-    ``(batch, columns * width)``.
+    ``(batch, width * columns)``, feature by feature.
 
     Args:
         columns: How many columns of numbers.
@@ -143,20 +152,23 @@ class PeriodicEmbedding(nn.Module):
         self.activation = nonlinearity("relu")
 
     def encode(self, x: Tensor) -> Tensor:
-        """Returns ``(batch, columns, 2 * frequencies)``, eq. 2 of the paper."""
+        """Returns ``(batch, columns, 2 * frequencies)``, eq. 2 of the paper.
+
+        Sine and cosine of a frequency stand beside each other, for the same reason.
+        """
         angle = 2 * math.pi * self.frequencies * x.unsqueeze(-1)
-        return torch.cat((angle.sin(), angle.cos()), dim=-1)
+        return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.activation(self.linear(self.encode(x)))
-        return y.flatten(1)
+        return _by_feature(y)
 
 
 class CategoryEmbedding(nn.Module):
     """A learned vector for each category.
 
     Maps ``(batch, columns)`` of integer codes, which may stand as floats, to
-    ``(batch, columns * width)``.
+    ``(batch, width * columns)``, feature by feature.
 
     Args:
         cardinalities: For each column, how many codes there are: 0 to cardinality - 1.
@@ -178,7 +190,7 @@ class CategoryEmbedding(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         rows = codes.long() + self.first_row
         y: Tensor = self.table(rows)
-        return y.flatten(1)
+        return _by_feature(y)
 
 
 class Columns(nn.Module):

@@ -14,7 +14,7 @@ import onnxruntime
 
 from ogive.errors import BundleError
 from ogive.space import Architecture
-from ogive.task import raw_inputs
+from ogive.task import files_below, raw_inputs
 
 __all__ = ["Bundle", "load"]
 
@@ -60,6 +60,12 @@ class Bundle:
         raw = raw_inputs(self.preprocessing, data)
         parts = (raw[start : start + _BATCH] for start in range(0, len(raw), _BATCH))
         return np.concatenate([self._session.run(None, {"input": part})[0] for part in parts])
+
+    def names(self, path: Path, count: int) -> list[str]:
+        """What the samples of a path are called: an image by its file, a row by its number."""
+        if path.is_dir():
+            return [str(file) for file in files_below(path)]
+        return [str(path)] if count == 1 else [f"{path}:{place}" for place in range(count)]
 
 
 def load(folder: str | Path) -> Bundle:

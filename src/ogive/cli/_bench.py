@@ -39,7 +39,7 @@ def bench(
         typer.Option(
             metavar="NAME[:SETTING=VALUE,…]",
             help="Such as evolution:population=50,sample=25. Repeatable; random and evolution "
-            "if none is given.",
+            "(of objectives, nsga2) if none is given.",
         ),
     ] = None,
     protocol: Annotated[
@@ -76,7 +76,7 @@ def bench(
     ] = False,
 ) -> None:
     """Compare strategies on the benchmark TABLE, over many seeds, and write a report."""
-    names = strategy or ["random", "evolution"]
+    names = strategy or ["random", "nsga2" if protocol == "objectives" else "evolution"]
     with _progress(names, seeds) as told:
         comparison = benches.compare(
             table,

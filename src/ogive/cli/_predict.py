@@ -29,7 +29,7 @@ def predict(
     rows = []
     for file in files:
         outputs = loaded.predict_proba(file)
-        for name, output in zip(_names(file, len(outputs)), outputs, strict=True):
+        for name, output in zip(loaded.names(file, len(outputs)), outputs, strict=True):
             answer = loaded.labels[output.argmax()] if loaded.labels else float(output[0])
             row: dict[str, object] = {"input": name, "prediction": answer}
             if proba and loaded.labels:
@@ -43,12 +43,3 @@ def predict(
         assert isinstance(shares, dict)
         said = " ".join(f"{label}={share:.4f}" for label, share in shares.items())
         typer.echo(f"{row['input']}\t{row['prediction']}" + (f"\t{said}" if said else ""))
-
-
-def _names(file: Path, count: int) -> list[str]:
-    """What rows are called: an image by its path, a row of a table by its number."""
-    if file.is_dir():
-        from ogive.task import files_below  # with torch, which predicting does need
-
-        return [str(path) for path in files_below(file)]
-    return [str(file)] if count == 1 else [f"{file}:{place}" for place in range(count)]

@@ -484,6 +484,25 @@ def test_what_is_promoted_is_not_measured_again(tmp_path, monkeypatch):
     assert searched["params"].notna().all()
 
 
+def test_ctrl_c_in_the_handover_lets_it_end_and_others_see_that_it_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr("ogive.engine._search.LEASE", 0.2)
+
+    def press(snapshot):
+        if snapshot.phase == "handover" and not pressed:
+            pressed.append(os.kill(os.getpid(), signal.SIGINT))
+
+    pressed = []
+    result = search(
+        narrow, "digits", trials=2, recipe=QUICK, workers=1, executor=SerialExecutor(),
+        out=tmp_path / "run", progress=press,
+    )  # fmt: skip
+    assert pressed
+    assert result.status == "complete"
+    assert (result.bundle / "model.onnx").exists()
+    kinds = [event["kind"] for _, event in open_journal(tmp_path / "run" / "journal.db").read()]
+    assert Counter(kinds[kinds.index("handing") :])["alive"] > 3
+
+
 def test_a_strategy_thinks_on_one_thread(tmp_path):
     class Watched(RandomSearch):
         def ask(self, n, rng):

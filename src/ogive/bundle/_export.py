@@ -183,6 +183,7 @@ def _start(script: str, arguments: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # a Ctrl-C is for the search, which lets this end
     )
 
 

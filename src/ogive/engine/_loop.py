@@ -104,7 +104,7 @@ class Loop:
             JournalError: If the journal or the disk refuses.
             LimitError: If nothing is found within the limits.
         """
-        with self._interruptible():
+        with self.interruptible():
             while not self.interrupted and not self._finished():
                 self._turn()
             if self.interrupted:
@@ -464,7 +464,7 @@ class Loop:
         return min(1.0, lines / max(1.0, epochs))
 
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Turns the first Ctrl-C into a flag; the second one is raised."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from ogive.engine._preflight import cores, preflight
 from ogive.engine._prior import Prior
 from ogive.engine._result import Result
 from ogive.engine._setup import Setup, opening, set_up
-from ogive.engine._state import Me, SearchState
+from ogive.engine._state import LEASE, Me, SearchState
 from ogive.engine._summary import fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
 from ogive.estimators import Estimator, Fidelity, RecipeLike
@@ -246,7 +247,26 @@ class _Search:
             plan, reference = self._planned(pool)
             loop = Loop(setup, plan, reference, self._journal, self._me, pool, self._progress)
             loop.run()
-        self._end(loop)
+        with loop.interruptible(), self._alive():
+            self._end(loop)
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Gives signs of life while a network is exported and verified, which may take minutes."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(LEASE / 4):
+                with suppress(JournalError):  # who writes the end is told of it
+                    self._journal.append(self._me.event("alive"))
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
 
     @contextmanager
     def _pool(self, workers: int) -> Iterator[Executor]:
@@ -299,6 +319,8 @@ class _Search:
             self._write(loop.state)
 
     def _someone_else_hands_over(self, loop: Loop) -> bool:
+        if loop.interrupted:  # while it waits: there is nothing of its own to finish
+            raise KeyboardInterrupt
         with self._journal.exclusive():
             loop.sync()
             by = loop.state.handing

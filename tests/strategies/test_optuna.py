@@ -302,3 +302,10 @@ def test_what_is_missing_is_said_with_the_command(monkeypatch, package, sampler)
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingExtra, match=r"pip install 'ogive\[optuna\]'"):
         OptunaSampler(SPACE, sampler=sampler)
+
+
+def test_settings_behind_the_name_are_the_samplers():
+    strategy = by_name("optuna:TPESampler,multivariate=true,n_startup_trials=3", SPACE)
+    assert strategy.sampler_settings == {"multivariate": True, "n_startup_trials": 3}
+    with pytest.raises(SettingError, match="multivariat"):
+        by_name("optuna:TPESampler,multivariat=true", SPACE)

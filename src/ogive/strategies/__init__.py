@@ -110,6 +110,9 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     settings = {setting: value_of(text) for setting, text in texts.items()} | settings
     kind: Any = _kind(name)
     known = inspect.signature(kind).parameters.keys() - {"space"}
+    if kind.passes_on is not None:
+        others = {setting: settings.pop(setting) for setting in settings.keys() - known}
+        settings[kind.passes_on] = {**settings.get(kind.passes_on, {}), **others}
     for setting in settings.keys() - known:
         raise SettingError(
             f"A setting must be one of the strategy's own, but {name!r} has no {setting!r}."

@@ -37,6 +37,9 @@ class Strategy(ABC):
     """Whether it weighs several objectives. Others look at the first alone, and a search for
     several refuses them."""
 
+    passes_on: str | None = None
+    """The argument that takes the settings of what it stands on, where a name has others too."""
+
     @abstractmethod
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         """Returns up to ``n`` proposals, different from each other.

@@ -60,6 +60,7 @@ class OptunaSampler(Strategy):
     """
 
     multiobjective = True
+    passes_on = "sampler_settings"
 
     def __init__(
         self,

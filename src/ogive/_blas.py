@@ -13,11 +13,7 @@ __all__ = ["one_blas_thread"]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limits numpy's and scipy's BLAS to one thread, for as long as it lasts.
-
-    A Gaussian process of a hundred trials proposes twenty times as fast so, where trainings keep
-    the cores busy.
-    """
+    """Limits numpy's and scipy's BLAS to one thread, for as long as it lasts."""
     with _controller().limit(limits=1, user_api="blas"):
         yield
 

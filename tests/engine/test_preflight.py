@@ -1,8 +1,7 @@
 import pytest
 
-from ogive.engine import Budget
 from ogive.engine._preflight import Speed, _reference_of, fastest
-from ogive.engine._setup import references, set_up
+from ogive.engine._setup import references
 
 
 @pytest.mark.parametrize(
@@ -25,21 +24,7 @@ def test_the_precision_with_the_most_steps_a_second_is_taken():
 
 
 @pytest.mark.parametrize("most", [1, 1_000, 20_000, 10**9])
-def test_the_reference_is_the_largest_that_meets_the_limits(most, tmp_path):
-    setup = set_up(
-        None,
-        "digits",
-        budget=Budget(trials=2),
-        limits={"params": most},
-        maximize=None,
-        minimize=(),
-        strategy="random",
-        start_from=(),
-        estimator=None,
-        recipe=None,
-        fidelity="epochs",
-        seed=0,
-        folder=tmp_path,
-    )
+def test_the_reference_is_the_largest_that_meets_the_limits(most, prepared):
+    setup = prepared(None, {"params": most})
     fitting = [a for a in references(setup) if setup.costs(a, ("params",))["params"] <= most]
     assert _reference_of(setup) == next(iter(fitting), None)

@@ -21,8 +21,8 @@ from torch import nn
 
 from ogive import bundle, task
 from ogive.cli._print import print_summary
-from ogive.engine import Budget, search, summarize
-from ogive.engine._setup import Setup, set_up
+from ogive.engine import search, summarize
+from ogive.engine._setup import Setup
 from ogive.errors import (
     ArchitectureError,
     JournalError,
@@ -402,22 +402,8 @@ def test_limits_are_checked(tmp_path, limits):
         search(narrow, "digits", limits=limits, trials=4, out=tmp_path / "run")
 
 
-def test_what_breaks_a_cheap_limit_is_not_measured_further(tmp_path):
-    setup = set_up(
-        narrow,
-        "digits",
-        budget=Budget(trials=2),
-        limits={"params": 10, "latency_ms": 5},
-        maximize=None,
-        minimize=(),
-        strategy="random",
-        start_from=(),
-        estimator=None,
-        recipe=QUICK,
-        fidelity="epochs",
-        seed=0,
-        folder=tmp_path,
-    )
+def test_what_breaks_a_cheap_limit_is_not_measured_further(prepared):
+    setup = prepared(narrow, {"params": 10, "latency_ms": 5}, QUICK)
     architecture = Architecture({"width": 4})
     assert set(setup.costs_within(architecture)) == {"params"}
     setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})

@@ -1,4 +1,6 @@
+import errno
 import json
+import subprocess
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ogive import task as tasks
@@ -354,3 +356,23 @@ def test_one_that_is_pressed_for_time_is_not_compared(digits, tmp_path, against,
     found = Training(network, digits, SHORT)(NONE, run_in(tmp_path / "run", stopping=against))
     assert "stopped_at" not in found
     assert found["epochs"] == 3
+
+
+def test_a_disk_that_fills_while_tensors_are_written_is_said_to_be_full(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root on Linux")
+    tensors = {"weight": torch.zeros(1 << 18)}
+    try:
+        for write in (
+            lambda path: torch.save(tensors, path),
+            lambda path: save_file(tensors, path),
+        ):
+            with pytest.raises(OSError, match="No space left") as caught:
+                module.write_whole(folder / "model", write)
+            assert caught.value.errno == errno.ENOSPC
+            assert not list(folder.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

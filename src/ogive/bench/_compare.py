@@ -171,13 +171,10 @@ def compare(
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not numbers:
         raise SettingError("A comparison needs at least one seed, but got none. Ask for 50.")
-    for name, make in made.items():  # What is wrong is said before the others have run for hours.
-        if not make(_space(table, rules)).multiobjective and rules.cost is not None:
-            raise SettingError(
-                f"The protocol 'objectives' is for strategies that weigh several, but {name!r} "
-                f"looks at the first alone. Known: {', '.join(known.MULTIOBJECTIVE)}. (A strategy of "
-                "your own that does weigh them says so: multiobjective = True.)"
-            )
+    for make in made.values():  # What is wrong is said before the others have run for hours.
+        strategy = make(_space(table, rules))
+        if rules.cost is not None:
+            known.check_weighs(strategy)
     marks = _marks(rules, at)
     traces = _played(table, rules, made, numbers, workers or os.cpu_count() or 1, progress)
     return Comparison(table, rules, numbers, traces, marks)

@@ -272,7 +272,8 @@ def set_up(
             trials=budget.trials,
         ),
     )
-    _check_weighs(strategy, objectives)
+    if len(objectives.names) > 1:
+        strategies.check_weighs(strategy)
     return Setup(
         network=function,
         task=given,
@@ -289,16 +290,6 @@ def set_up(
         by_gradient=told(start_from),
         stop_below=_checked_probability(stop_below, objectives, estimator),
     )
-
-
-def _check_weighs(strategy: Strategy, objectives: Objectives) -> None:
-    if len(objectives.names) > 1 and not strategy.multiobjective:
-        raise SettingError(
-            f"A search for {' and '.join(objectives.names)} needs a strategy that weighs several "
-            f"objectives, but {type(strategy).__name__} looks at the first alone. Take one of "
-            f"{', '.join(strategies.MULTIOBJECTIVE)}, or make a cost a limit. (A strategy of your "
-            "own that does weigh them says so: multiobjective = True.)"
-        )
 
 
 def _checked_probability(

@@ -182,8 +182,8 @@ class ZeroCost:
     """The estimator that does not train: zero-cost proxies of an architecture's network.
 
     A proxy that does not apply to a network (``naswot`` without rectifiers) is not among its
-    metrics; where ranks are joined, the others stand for it. It takes no notice of fidelity. The weights are drawn from the run's seed; the batch is the
-    same for all architectures.
+    metrics; where ranks are joined, the others stand for it. It takes no notice of fidelity. The
+    weights are drawn from the run's seed; the batch is the same for all architectures.
 
     Attributes:
         network: The network function.

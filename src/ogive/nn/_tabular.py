@@ -154,7 +154,8 @@ class PeriodicEmbedding(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Returns ``(batch, columns, 2 * frequencies)``, eq. 2 of the paper.
 
-        Sine and cosine of a frequency stand beside each other, for the same reason.
+        Sine and cosine of a frequency stand beside each other: fewer frequencies are the beginning
+        of more.
         """
         angle = 2 * math.pi * self.frequencies * x.unsqueeze(-1)
         return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)

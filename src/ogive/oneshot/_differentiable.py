@@ -83,8 +83,8 @@ class Dirichlet(Relaxation):
     """DrNAS: weights drawn from a Dirichlet distribution whose concentration is learned.
 
     Eq. 3 of Chen et al. 2021, arXiv:2006.10355, with its anchor (eq. 6): the divergence from the
-    uniform distribution, times 0.001, which takes the place of the others' weight decay. Progressive
-    learning (section 3.3) is left out.
+    uniform distribution, times 0.001, which takes the place of the others' weight decay. The
+    paper's progressive learning is left out.
     """
 
     lr = 6e-4

@@ -65,6 +65,7 @@ __all__ = [
     "SideInformation",
     "Strategy",
     "by_name",
+    "check_weighs",
     "make_policy",
     "value_of",
     "written",
@@ -93,6 +94,20 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 MULTIOBJECTIVE = tuple(name for name, kind in STRATEGIES.items() if kind.multiobjective)
 """The names of those that weigh several objectives."""
+
+
+def check_weighs(strategy: Strategy) -> None:
+    """Refuses a strategy of one objective where there are several.
+
+    Raises:
+        SettingError: If it looks at the first alone.
+    """
+    if not strategy.multiobjective:
+        raise SettingError(
+            f"Several objectives need a strategy that weighs them, but {type(strategy).__name__} "
+            f"looks at the first alone. Take one of {', '.join(MULTIOBJECTIVE)}, or make a cost a "
+            "limit. (A strategy of your own that does weigh them says so: multiobjective = True.)"
+        )
 
 
 def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:

@@ -125,7 +125,7 @@ class _Staged(Strategy):
         return asked.ask(n, rng)
 
     def tell(self, trial: Trial) -> None:
-        if trial.state == "rejected":  # It cost nothing, as the model's time did not.
+        if trial.state == "rejected":  # It was never trained.
             self._numbers.discard(trial.number)
         else:
             self._numbers.add(trial.number)

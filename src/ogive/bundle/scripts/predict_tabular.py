@@ -1,6 +1,7 @@
 """Predicts the rows of a CSV with onnxruntime and numpy alone: python predict.py TABLE.csv"""
 
 import csv
+import io
 import json
 import sys
 from datetime import datetime, timezone
@@ -64,12 +65,12 @@ def rows(path):
         key=lambda m: (sum(a != b for a, b in pairwise(counts[m])), -min(counts[m])),
         default=",",
     )
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=mark)
-    names = next(lines)
+    lines = [line for line in csv.reader(io.StringIO(text), delimiter=mark) if line]
+    names = lines.pop(0)
     if not any(np.isnan(number(name)) for name in names):  # a table without a head
-        lines = csv.reader(text.splitlines(keepends=True), delimiter=mark)
+        lines.insert(0, names)
         names = [str(i) for i in range(len(names))]
-    for line in filter(None, lines):
+    for line in lines:
         yield dict(zip(names, line, strict=False))
 
 

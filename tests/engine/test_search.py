@@ -441,7 +441,7 @@ def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(
 
 def test_the_reference_goes_on_from_its_training_in_the_search(tmp_path):
     result = search(
-        None, "digits", recipe=Recipe(epochs=3, batch_size=64), trials=10, workers=1,
+        None, "digits", recipe=Recipe(epochs=3), limits={"params": 3000}, trials=8, workers=1,
         executor=SerialExecutor(), out=tmp_path / "run",
     )  # fmt: skip
     trials = {trial.number: trial for trial in result._state.trials.values()}

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from ogive.errors import SettingError, TrialFailed
-from ogive.executors import SerialExecutor, WorkerPool
+from ogive.executors import SerialExecutor, WorkerPool, _Worker
 from ogive.testing import ExecutorContract
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -125,6 +125,18 @@ def test_an_idle_worker_that_is_killed_costs_nothing(pool):
     os.kill(pid, signal.SIGKILL)
     assert gone(pid)
     assert pool.submit(pow, 2, 3).result(60) == 8
+
+
+def test_the_end_of_a_worker_is_seen_before_somebody_has_waited_for_it(monkeypatch):
+    monkeypatch.setattr(_Worker, "_reap", lambda self: None)
+    worker = _Worker(b"", env=os.environ, log=None)
+    assert worker.alive
+    worker._process.kill()
+    assert gone(worker._process.pid)
+    with worker._process._waitpid_lock:  # as the reaper holds it
+        assert not worker.alive
+    worker.close()
+    worker._process.wait()
 
 
 def kill_self(number: int) -> None:

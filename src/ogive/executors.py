@@ -346,7 +346,13 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return not self._killed and self._process.poll() is None
+        if self._killed or self._process.returncode is not None:
+            return False
+        # Not poll(): while the reaper waits for the process, it does not see the end before it.
+        try:
+            return bool(psutil.Process(self._process.pid).status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
 
     def wait_ready(self) -> None:
         """Returns when the process can take tasks.

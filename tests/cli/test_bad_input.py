@@ -137,7 +137,7 @@ def test_a_limit_that_is_none(refused, limit):
 
 
 def test_a_budget_too_short_for_one_epoch(ogive, tmp_path):
-    code, _, err = ogive("search", "digits", "--budget", "1s", "--out", tmp_path / "run")
+    code, _, err = ogive("search", "iris", "--budget", "1s", "--out", tmp_path / "run")
     assert code == 6
     assert "at least" in err
     assert "Traceback" not in err

@@ -84,7 +84,7 @@ class TestBayesian(StrategyContract):
 
 
 class TestThompson(StrategyContract):
-    trials = 40
+    trials = 30
 
     def make(self, space):
         return BayesianOptimization(space, acquisition="ts")
@@ -105,14 +105,14 @@ class TestNPENAS(StrategyContract):
 
 
 class TestMultiObjective(StrategyContract):
-    trials = 40
+    trials = 24
 
     def make(self, space):
         return MultiObjective(space)
 
 
 class TestAuto(StrategyContract):
-    trials = 40
+    trials = 30
 
     def make(self, space):
         return Auto(space)
@@ -134,6 +134,8 @@ class TestReinforce(StrategyContract):
 
 
 class TestReinforceLSTM(StrategyContract):
+    trials = 100
+
     def make(self, space):
         return Reinforce(space, policy="lstm")
 
@@ -144,11 +146,15 @@ class TestPPO(StrategyContract):
 
 
 class TestPPOLSTM(StrategyContract):
+    trials = 100
+
     def make(self, space):
         return PPO(space, policy="lstm")
 
 
 class TestTPE(StrategyContract):
+    trials = 100
+
     def make(self, space):
         return TPE(space)
 

@@ -1,10 +1,12 @@
-"""What thinking and writing cost a trial: strategies and the journal, without any training.
+"""What thinking and writing cost a trial: strategy, journal and loop, without any training.
 
 Run ``python benchmarks/overhead.py``; the figures are also added to ``results/overhead.json``.
-Every trial goes the way it goes in a search: others' events are read, a proposal is asked for and
-its start put on record in one exclusive block, then its end; both are told. A trial's figure is
-the median of a window, and a replay's the time on the processor beside that on the clock: other
-work on the machine is not ours.
+First strategy and journal alone, part by part, the way a trial goes in a search: others' events
+are read, a proposal is asked for and its start put on record in one exclusive block, then its
+end; both are told. Then whole searches with an estimator that costs nothing, from one call of it
+to the next: the loop, folders and live view are in that. A trial's figure is the median of a
+window, and a replay's the time on the processor beside that on the clock: other work on the
+machine is not ours.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +26,11 @@ from _results import record
 from rich.console import Console
 from rich.table import Table
 
+from ogive.engine import search
+from ogive.estimators import Run
+from ogive.executors import SerialExecutor
 from ogive.journal import Journal, MemoryJournal, SQLJournal
+from ogive.space import Architecture
 from ogive.strategies import Strategy, by_name
 from ogive.testing import ended, running, synthetic
 from ogive.trial import Proposal, Trial
@@ -60,7 +67,7 @@ class Clock:
         return {part: round(us, 1) for part, us in [*found.items(), ("sum", sum(found.values()))]}
 
 
-def search(strategy: Strategy, journal: Journal) -> Iterator[tuple[int, Clock]]:
+def played(strategy: Strategy, journal: Journal) -> Iterator[tuple[int, Clock]]:
     """Runs to the last mark, and yields the clock of the window before each."""
     clock, seen = Clock(), 0
     for number in range(max(MARKS)):
@@ -82,6 +89,34 @@ def search(strategy: Strategy, journal: Journal) -> Iterator[tuple[int, Clock]]:
             strategy.tell(trial)
         if number + 1 in MARKS:
             yield number + 1, clock
+
+
+def whole(name: str, folder: Path) -> dict[int, dict[str, float]]:
+    """Milliseconds a trial of a whole search, by the trials before: on the processor and clock."""
+    moments: list[tuple[float, float]] = []
+
+    def estimate(architecture: Architecture, run: Run) -> dict[str, float]:
+        moments.append((time.process_time(), time.perf_counter()))
+        return {"value": PROBLEM.value(architecture, run.fidelity)}
+
+    search(
+        PROBLEM.space,
+        estimator=estimate,
+        maximize="value",
+        strategy=name,
+        executor=SerialExecutor(),
+        workers=1,
+        trials=max(MARKS),
+        out=folder / f"{name}-whole",
+    )
+    found = {}
+    for mark in MARKS:
+        window = moments[mark - WINDOW : mark]
+        cpu, wall = (
+            statistics.median(1e3 * (b[i] - a[i]) for a, b in pairwise(window)) for i in (0, 1)
+        )
+        found[mark] = {"cpu_ms": round(cpu, 2), "wall_ms": round(wall, 2)}
+    return found
 
 
 def end_of(trial: Trial) -> dict[str, Any]:
@@ -141,17 +176,21 @@ def retold(strategy: Strategy, journal: Journal) -> None:
 def main() -> None:
     rows: list[dict[str, Any]] = []
     trials = Table("strategy", "journal", "trials", "ask µs", "tell µs", "journal µs", "sum µs")
+    searches = Table("strategy", "trials", "whole search: cpu / wall ms a trial")
     replays = Table("strategy", "events", "read: wall / cpu s", "read and told: wall / cpu s")
     with tempfile.TemporaryDirectory() as folder:
         for name in STRATEGIES:
             for kind in ("memory", "sqlite"):
                 path = Path(folder) / f"{name}.db"
                 with MemoryJournal() if kind == "memory" else SQLJournal(path) as journal:
-                    for mark, clock in search(by_name(name, PROBLEM.space), journal):
+                    for mark, clock in played(by_name(name, PROBLEM.space), journal):
                         us = clock.medians()
                         rows.append({"strategy": name, "journal": kind, "trials": mark, "us": us})
                         parts = [f"{us[k]:.0f}" for k in ("ask", "tell", "journal", "sum")]
                         trials.add_row(name, kind, f"{mark:,}", *parts)
+            for mark, ms in whole(name, Path(folder)).items():
+                rows.append({"strategy": name, "whole": True, "trials": mark, "ms": ms})
+                searches.add_row(name, f"{mark:,}", f"{ms['cpu_ms']} / {ms['wall_ms']}")
             figures = replay(name, Path(folder))
             rows.append({"strategy": name, "journal": "sqlite", "replay": figures})
             replays.add_row(
@@ -162,7 +201,7 @@ def main() -> None:
                     for t in (figures["read"], figures["read_and_told"])
                 ),
             )
-    Console().print(trials, replays)
+    Console().print(trials, searches, replays)
     record("overhead", rows)
 
 

@@ -1,14 +1,21 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive.engine import Budget
 from ogive.engine._budget import plan, seconds_of
+from ogive.engine._loop import Loop
 from ogive.engine._objectives import Objectives
 from ogive.engine._search import _without_result
-from ogive.engine._state import SearchState
+from ogive.engine._setup import references
+from ogive.engine._state import Me, SearchState, ended, started
 from ogive.errors import BudgetError, SettingError
 from ogive.estimators import Recipe
+from ogive.executors import SerialExecutor
+from ogive.journal import MemoryJournal
+from ogive.trial import Proposal
 
 
 @pytest.mark.parametrize(
@@ -118,3 +125,28 @@ def test_no_time_is_kept_for_more_than_the_recipe_wants():
     short = planned(Budget(seconds=60), recipe=Recipe(epochs=30, decay=0.5))
     assert short.final_epochs == pytest.approx(3 * short.epochs)
     assert short.finals_seconds == pytest.approx((2 + 3 - 0.5) * short.epochs)
+
+
+@pytest.mark.parametrize("budget", [Budget(seconds=60), Budget(epochs=60)])
+def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
+    recipe, me, journal = Recipe(epochs=30), Me(), MemoryJournal()
+    setup = replace(prepared(None, {}, recipe), budget=budget)
+    small, *_, large = references(setup)
+    made = planned(budget, recipe=recipe, alone=2)
+    assert made.final_epochs < 30
+    loop = Loop(setup, made, small, journal, me, SerialExecutor(), print)
+    journal.append(me.entered({}))
+    for number, (architecture, role) in enumerate([(small, "reference"), (small, "final")]):
+        proposal = Proposal(architecture, parent=None if role == "reference" else 0)
+        journal.append(started(me, number, proposal, role))
+    journal.append(ended(me, 0, "complete", metrics={"accuracy": 0.9}))
+    loop.sync()
+    run = loop._run(loop.state.trials[1])
+    assert run.threads == 2  # It has the machine to itself: the reference is the winner.
+    timed = budget.seconds is not None
+    assert loop._epochs(loop.state.trials[1]) == (30 if timed else made.final_epochs)
+    assert (run.deadline is not None) == timed
+    journal.append(started(me, 2, Proposal(large), "finalist"))
+    journal.append(ended(me, 2, "complete", metrics={"accuracy": 0.95}))
+    loop.sync()
+    assert loop._run(loop.state.trials[1]).threads == 1

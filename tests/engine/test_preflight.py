@@ -1,18 +1,21 @@
 import pytest
 
-from ogive.engine._preflight import Speed, _reference_of, fastest
+from ogive.engine._preflight import Speed, _reference_of, alone, fastest
 from ogive.engine._setup import references
 
 
 @pytest.mark.parametrize(
-    ("alone", "taken"),
+    ("seconds", "taken"),
     [(0.10, 1), (0.09, 1), (0.06, 2)],
     ids=["as fast", "hardly faster", "faster"],
 )
-def test_several_threads_are_taken_where_they_earn_it(alone, taken):
+def test_several_threads_are_taken_where_they_earn_it(seconds, taken):
     one = Speed(workers=1, threads=1, precision="fp32", seconds=0.10)
-    two = Speed(workers=1, threads=2, precision="fp32", seconds=alone)
+    two = Speed(workers=1, threads=2, precision="fp32", seconds=seconds)
     assert fastest([one, two]).threads == fastest([two, one]).threads == taken
+    pair = Speed(workers=2, threads=1, precision="fp32", seconds=0.10)
+    other = Speed(workers=1, threads=4, precision="bf16", seconds=0.01)
+    assert alone(pair, [pair, two, other]) == taken
 
 
 def test_the_precision_with_the_most_steps_a_second_is_taken():

@@ -47,23 +47,23 @@ def test_a_trial_of_a_dead_process_is_an_orphan():
         started(me, 0, Proposal(ARCHITECTURE), "search"),
         started(dead, 1, Proposal(ARCHITECTURE), "search"),
     )
-    assert [trial.number for trial in state.orphans(time.time())] == [1]
+    assert [trial.number for trial in state.orphans("me", time.time())] == [1]
 
 
 def test_a_process_of_this_machine_that_stood_still_keeps_its_trials():
     me = Me()
     state = state_with(me.entered({}), started(me, 0, Proposal(ARCHITECTURE), "search"))
-    assert not state.orphans(time.time() + 10 * LEASE)
+    assert not state.orphans("me", time.time() + 10 * LEASE)
 
 
 def test_a_trial_of_another_machine_is_an_orphan_when_its_lease_runs_out():
     other = Me(name="other", host="elsewhere")
     state = state_with(other.entered({}), started(other, 0, Proposal(ARCHITECTURE), "search"))
     now = time.time()
-    assert not state.orphans(now + LEASE - 5)
-    assert state.orphans(now + LEASE + 5)
+    assert not state.orphans("me", now + LEASE - 5)
+    assert state.orphans("me", now + LEASE + 5)
     state.apply({"kind": "alive", "process": "other", "at": now + LEASE})
-    assert not state.orphans(now + LEASE + 5)
+    assert not state.orphans("me", now + LEASE + 5)
 
 
 def test_the_first_word_on_a_trial_counts():

@@ -96,8 +96,9 @@ class Plan:
 
     Attributes:
         epochs: The length of a full training (fidelity 1).
-        final_epochs: The longest that the final training may be. A finalist's is its beginning,
-            or, with patience, says after how many epochs it ends.
+        final_epochs: How long the final training is meant to be; with a budget of time it goes on
+            while there is some. A finalist's is its beginning, or, with patience, says after how
+            many epochs it ends.
         full_seconds: What a full training of the reference takes, in measured seconds.
         finalists: How many trials are trained in full at the end of the search.
         reference: Whether a hand-made reference is trained beside them.
@@ -109,6 +110,7 @@ class Plan:
         workers: Trials side by side.
         threads: Threads of each.
         precision: What trials compute in.
+        alone: Threads of a final training that runs alone.
     """
 
     epochs: float
@@ -124,6 +126,7 @@ class Plan:
     workers: int
     threads: int
     precision: Precision
+    alone: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -146,6 +149,7 @@ def plan(
     workers: int,
     threads: int,
     precision: Precision,
+    alone: int = 1,
     spent: float = 0.0,
 ) -> Plan:
     """Shares a budget out.
@@ -161,6 +165,7 @@ def plan(
         workers: Trials side by side.
         threads: Threads of each.
         precision: What trials compute in.
+        alone: Threads of a training that runs alone.
         spent: Seconds of the budget that are used already.
 
     Raises:
@@ -217,6 +222,7 @@ def plan(
         workers=workers,
         threads=threads,
         precision=precision,
+        alone=alone,
     )
 
 

@@ -76,10 +76,14 @@ class Finals:
 
     def _refits(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         begun = {trial.architecture for trial in state.role("final")}
-        for trial in (self.winner(state), self.reference(state)):
-            if trial is not None and trial.architecture not in begun:
-                begun.add(trial.architecture)
+        for trial in self.longer(state):
+            if trial.architecture not in begun:
                 yield Proposal(trial.architecture, parent=trial.number), "final"
+
+    def longer(self, state: SearchState) -> list[Trial]:
+        """Those that go on to a longer training: the winner and the reference, if not the same."""
+        both = (self.winner(state), self.reference(state))
+        return list({trial.architecture: trial for trial in both if trial is not None}.values())
 
     def winner(self, state: SearchState) -> Trial | None:
         """The best network that was measured on the validation split."""

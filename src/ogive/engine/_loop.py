@@ -124,15 +124,14 @@ class Loop:
     def _turn(self) -> None:
         finished = {n: r for n, r in self._running.items() if r.future.done()}
         with self._journal.exclusive():
-            self.sync()
             for number, running in finished.items():
                 self._append(self._outcome(running))
                 del self._running[number]
             claimed = self._claim(self._plan.workers - len(self._running))
-        self.sync()
         for number in finished:
             self._tell_user(self.state.trials[number])
         launched = [self._launch(trial) for trial in claimed]
+        self._clear()
         # The room of one that is over before it ran is for another at once.
         self._wait(_TICK if all(launched) else 0.0)
 
@@ -170,26 +169,29 @@ class Loop:
 
     def _claim(self, free: int) -> list[Trial]:
         """Notes the start of as many trials as there is room for."""
+        self.sync()
         claimed: list[Trial] = []
-        for trial in self.state.orphans(time.time())[:free]:
+        for trial in self.state.orphans(self._me.name, time.time())[:free]:
             if trial.role == "search" and self.state.closed is not None:
                 reason = "its process died, and the search was over before it could run again"
                 self._append(ended(self._me, trial.number, "failed", error=reason))
             else:
                 self._append(self._me.event("taken", number=trial.number))
                 claimed.append(trial)
-        self.sync()
+            self.sync()
         while len(claimed) < free:
             proposals = self._search_proposals(free - len(claimed))
             if not proposals and self.state.closed is not None:
                 proposals = list(self.finals.next(self.state))[: free - len(claimed)]
             if not proposals:
                 break
-            for proposal, role in proposals:
-                number = len(self.state.trials)
+            first = len(self.state.trials)
+            for number, (proposal, role) in enumerate(proposals, first):
                 self._append(started(self._me, number, proposal, role))
-                self.sync()
-                claimed.append(self.state.trials[number])
+            self.sync()
+            claimed += (
+                self.state.trials[number] for number in range(first, first + len(proposals))
+            )
         return claimed
 
     def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:
@@ -318,7 +320,7 @@ class Loop:
             number=trial.number,
             fidelity=self._fidelity(trial),
             seed=seed,
-            threads=self._plan.threads,
+            threads=self._threads(trial),
             folder=folder,
             parent=None if parent is None else trial_folder(self._setup.folder, parent),
             inherits=self.state.inherits(trial),
@@ -326,13 +328,20 @@ class Loop:
             stopping=stopping(self._setup, self._plan.epochs, self.state, trial),
         )
 
+    def _threads(self, trial: Trial) -> int:
+        alone = trial.role == "final" and len(self.finals.longer(self.state)) == 1
+        return self._plan.alone if alone else self._plan.threads
+
     def _epochs(self, trial: Trial) -> float:
         """The length of a full training."""
         if trial.role != "final":
             return self._plan.epochs
+        # What is left of the time is the final training's, up to what its recipe wants.
+        timed = self._setup.budget.seconds is not None
+        recipe = self._setup.recipe_of(trial.architecture)
+        longest = float(recipe.epochs) if timed else self._plan.final_epochs
         # With patience, there is no split left that says when to stop: the finalist's told.
         parent = trial.proposal.parent
-        longest = self._plan.final_epochs
         if parent is None or self.state.inherits(self.state.trials[parent]) is not None:
             return longest  # An heir's best epoch is not that of a network from scratch.
         best = self.state.trials[parent].metrics.get("best_epoch")
@@ -360,11 +369,11 @@ class Loop:
                 1.0, min(2 * self._fidelity(trial) * plan.full_seconds, self._search_left())
             )
         left = self.left() - plan.handover_seconds
-        refits = (1 + plan.reference) * plan.refit
         if trial.role == "final":
-            begun = len(self.state.role("final"))
+            refits, begun = len(self.finals.longer(self.state)), len(self.state.role("final"))
             rounds = plan.rounds(max(1, refits - begun + 1))
             return max(1.0, left / rounds - 1)
+        refits = (1 + plan.reference) * plan.refit
         rounds = plan.rounds(self.finals.waiting(self.state) + 1)
         further = plan.rounds(refits) * plan.final_epochs / plan.epochs
         return max(1.0, min(2 * plan.full_seconds, left / (rounds + further)))
@@ -396,16 +405,21 @@ class Loop:
         return ended(self._me, number, "failed", error=_reason(error), **more)
 
     def _keep(self, trial: Trial) -> None:
-        """Deletes the files of the trials that no longer matter, as others become better.
+        """Notes the trials whose files no longer matter, as others become better."""
+        kept = self._kept.setdefault(trial.fidelity, [])
+        heapq.heappush(kept, (trial.value, trial.number))
+        if len(kept) > _KEPT:
+            self._surplus.add(heapq.heappop(kept)[1])
+
+    def _clear(self) -> None:
+        """Deletes the files of those trials; it takes the disk a while, and no one waits for it.
 
         Without its checkpoint a promoted trial is trained from scratch, to the same result. An
         heir would be another one without its parent's weights: those are kept while they may be
         asked for.
         """
-        kept = self._kept.setdefault(trial.fidelity, [])
-        heapq.heappush(kept, (trial.value, trial.number))
-        if len(kept) > _KEPT:
-            self._surplus.add(heapq.heappop(kept)[1])
+        if not self._surplus:
+            return
         needed = self._setup.strategy.needs()
         needed |= {
             t.proposal.parent for t in self.state.running() if t.proposal.parent is not None

@@ -19,7 +19,7 @@ from ogive.estimators import Precision, measure_speed
 from ogive.nn import check
 from ogive.space import Architecture
 
-__all__ = ["Speed", "cores", "fastest", "preflight"]
+__all__ = ["Speed", "alone", "cores", "fastest", "preflight"]
 
 _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
@@ -106,7 +106,7 @@ def preflight(
         costs = partial(setup.costs, names=tuple(setup.limits))
         smallest_within(setup.space, setup.limits, costs, rng=rng)
     typical = reference or _typical(setup, rng)
-    speed = _measured(setup, typical, executor, workers)
+    speed, alone = _measured(setup, typical, executor, workers)
     recipe = setup.recipe_of(typical)
     steps = -(-setup.task.size("train") // recipe.batch_size)
     made = plan(
@@ -116,6 +116,7 @@ def preflight(
         reference=reference is not None,
         workers=speed.workers,
         threads=speed.threads,
+        alone=alone,
         precision=speed.precision,
         spent=time.time() - begun,
     )
@@ -136,6 +137,7 @@ def _estimates_only(workers: int) -> Plan:
         handover_seconds=0.0,
         workers=workers,
         threads=1,
+        alone=1,
         precision="fp32",
     )
 
@@ -147,9 +149,10 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
 
 def _measured(
     setup: Setup, architecture: Architecture, executor: Executor, workers: int | None
-) -> Speed:
+) -> tuple[Speed, int]:
     """Measures trials of one thread side by side, and one, or as many as asked, on all cores.
 
+    Returns the fastest arrangement, and the threads of a training that has the machine to itself.
     Which arrangement is the fastest hangs on the processor: small networks gain little from a second thread, and
     bf16 is quick only where there are instructions for it.
     """
@@ -167,9 +170,16 @@ def _measured(
             Speed(side_by_side, threads, precision, max(found[precision] for found in measured))
             for precision in measured[0]
         ]
-    return fastest(speeds)
+    best = fastest(speeds)
+    return best, alone(best, speeds)
 
 
 def fastest(speeds: Iterable[Speed]) -> Speed:
     """Returns the arrangement with the most steps a second; several threads must earn it."""
     return max(speeds, key=lambda speed: speed.rate / (_GAIN if speed.threads > 1 else 1))
+
+
+def alone(best: Speed, speeds: Iterable[Speed]) -> int:
+    """How many threads a single training gains from, where nothing runs beside it."""
+    more = (s for s in speeds if s.precision == best.precision and s.threads > best.threads)
+    return max((s.threads for s in more if s.seconds * _GAIN < best.seconds), default=best.threads)

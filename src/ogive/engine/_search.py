@@ -213,14 +213,15 @@ class _Search:
 
     def run(self) -> Result:
         if self._opened():
+            state = fold(self._journal)
             if not (self._setup.folder / "summary.json").exists():
-                self._write(fold(self._journal))
-            return self._result()
+                self._write(state)
+            return self._result(state)
         try:
-            self._search()
+            state = self._search()
         finally:
             self._journal.append(self._me.event("left"))
-        return self._result()
+        return self._result(state)
 
     def _opened(self) -> bool:
         """Joins the journal, as the first or after others; returns whether all is done."""
@@ -232,14 +233,18 @@ class _Search:
                 log.append({**opened, "at": self._begun})
             else:
                 self._setup.check_same(first[1])
-            for _, event in log.read():
-                if event["kind"] == "done":
-                    return True
+            if self._event("done") is not None:
+                return True
             entered = self._me.entered(self._setup.budget.to_json())
             log.append({**entered, "at": self._begun})
         return False
 
-    def _search(self) -> None:
+    def _event(self, kind: str) -> dict[str, Any] | None:
+        """The first event of a kind, if there is one."""
+        events = (event for _, event in self._journal.read())
+        return next((event for event in events if event["kind"] == kind), None)
+
+    def _search(self) -> SearchState:
         setup = self._setup
         self._say("preflight", "checking the space and measuring how fast networks train")
         # The workers start while the space is being checked here.
@@ -249,6 +254,7 @@ class _Search:
             loop.run()
         with loop.interruptible(), self._alive():
             self._end(loop)
+        return loop.state
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
@@ -283,7 +289,7 @@ class _Search:
 
     def _planned(self, pool: Executor) -> tuple[Plan, Architecture | None]:
         """The plan and the reference that the first process decided on, or decides on now."""
-        planned = fold(self._journal).planned
+        planned = self._event("planned")
         if planned is None:
             made, hand_made = preflight(
                 self._setup, pool, workers=self._workers, begun=self._begun
@@ -291,11 +297,10 @@ class _Search:
             reference = None if hand_made is None else hand_made.to_json()
             with self._journal.exclusive():
                 # Another process may have been quicker; its plan holds for all.
-                if fold(self._journal).planned is None:
-                    event = self._me.event("planned", plan=made.to_json(), reference=reference)
-                    self._journal.append(event)
-            planned = fold(self._journal).planned
-        assert planned is not None
+                planned = self._event("planned")
+                if planned is None:
+                    planned = self._me.event("planned", plan=made.to_json(), reference=reference)
+                    self._journal.append(planned)
         plan, known = Plan.from_json(planned["plan"]), planned["reference"]
         hand_made = None if known is None else Architecture.from_json(known)
         # How many trials run side by side is each process's own affair.
@@ -378,9 +383,8 @@ class _Search:
         part.replace(path)
         _handover.write_report(summary, self._setup.folder)
 
-    def _result(self) -> Result:
+    def _result(self, state: SearchState) -> Result:
         folder = self._setup.folder
-        state = fold(self._journal)
         summary = json.loads((folder / "summary.json").read_text())
         best = summary["best"]
         bundle = folder / "bundle"

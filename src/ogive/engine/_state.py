@@ -251,12 +251,12 @@ class SearchState:
             t for t in map(self.trials.__getitem__, self.owners) if not roles or t.role in roles
         ]
 
-    def orphans(self, now: float) -> list[Trial]:
-        """Running trials whose process is dead, has left or has let its lease run out."""
+    def orphans(self, me: str, now: float) -> list[Trial]:
+        """Running trials whose process is dead, has left or has let its lease run out: not mine."""
         return [
             self.trials[number]
             for number, owner in self.owners.items()
-            if not self.processes[owner].alive(now)
+            if owner != me and not self.processes[owner].alive(now)
         ]
 
     def alive(self, process: str, now: float) -> bool:

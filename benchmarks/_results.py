@@ -21,11 +21,20 @@ def machine():
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit.stdout.strip(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
     }
+
+
+def processor():
+    """Its name: one with instructions for bf16 trains a convolution twice as fast."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def outcome(result, metric):

@@ -115,7 +115,7 @@ class TestAuto(StrategyContract):
     trials = 30
 
     def make(self, space):
-        return Auto(space)
+        return Auto(space, objectives=self.objectives)
 
 
 class TestHyperband(StrategyContract):

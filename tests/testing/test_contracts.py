@@ -15,6 +15,8 @@ from ogive.strategies import ASHA, RandomSearch, RegularizedEvolution
 from ogive.testing import JournalContract, StrategyContract, architectures, spaces, synthetic
 from ogive.trial import Proposal
 
+pytest_plugins = "pytester"
+
 
 class AsksOnce(RandomSearch):
     """Remembers what it was asked."""
@@ -87,6 +89,7 @@ class GivesUp(RandomSearch):
         (DrawsElsewhere, "the_same_trials_and_draws_give_the_same_proposals"),
         (DrawsElsewhere, "draws_come_from_the_generator_only"),
         (ForgetsRunning, "running_trials_are_known"),
+        (ForgetsRunning, "a_finished_space_ends_with_nothing_left"),
         (TriesTheRejectedAgain, "rejected_trials_are_passed_over"),
         (ChangesTrials, "a_told_trial_is_never_changed"),
         (ProposesMore, "no_more_is_proposed_than_was_asked_for"),
@@ -105,6 +108,33 @@ def test_a_strategy_that_breaks_a_promise_is_caught(kind, test):
 
     with pytest.raises((AssertionError, TypeError)):
         getattr(Suite(), f"test_{test}")()
+
+
+def test_a_strategy_of_several_objectives_is_told_of_two(pytester):
+    pytester.makepyfile("""
+        from ogive.strategies import RandomSearch
+        from ogive.testing import StrategyContract
+
+        class Repeats(RandomSearch):
+            multiobjective = False
+
+            def tell(self, trial):
+                super().tell(trial)
+                if len(trial.values) > 1:
+                    self._tried._forms.clear()
+
+        class RepeatsOfSeveral(Repeats):
+            multiobjective = True
+
+        class TestOfOne(StrategyContract):
+            make = Repeats
+
+        class TestOfSeveral(StrategyContract):
+            make = RepeatsOfSeveral
+    """)
+    ran = pytester.runpytest_inprocess("-k", "finished_space")
+    ran.assert_outcomes(passed=2, failed=1)
+    ran.stdout.fnmatch_lines("FAILED *TestOfSeveral*finished_space*[[]2]*")
 
 
 # Journals

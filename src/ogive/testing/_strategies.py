@@ -31,16 +31,17 @@ def running(number: int, proposal: Proposal) -> Trial:
     return Trial(number, proposal)
 
 
-def ended(trial: Trial, value: float | None) -> Trial:
+def ended(trial: Trial, value: float | tuple[float, ...] | None) -> Trial:
     """The trial as it is told of when it ends; it failed where there is no value."""
     if value is None:
         return replace(trial, state="failed", error="it failed")
-    return replace(trial, state="complete", values=(value,), metrics={"value": value})
+    values = value if isinstance(value, tuple) else (value,)
+    return replace(trial, state="complete", values=values, metrics={"value": values[0]})
 
 
 def play(
     strategy: Strategy,
-    value: Callable[[Architecture, float], float | None],
+    value: Callable[[Architecture, float], float | tuple[float, ...] | None],
     trials: int,
     *,
     seed: int = 0,
@@ -50,7 +51,8 @@ def play(
 
     Args:
         strategy: Is told of everything.
-        value: What a proposal is worth at its fidelity, or ``None`` where it fails.
+        value: What a proposal is worth at its fidelity, one number or one for each objective, or
+            ``None`` where it fails.
         trials: How many to run.
         seed: Of the draws.
         workers: Trials that run at the same time; the oldest ends first.
@@ -76,20 +78,52 @@ def play(
     return done
 
 
+_Value = Callable[[Architecture, float], float | None]
+_Values = Callable[[Architecture, float], tuple[float, ...] | None]
+
+_hangs_on_values = pytest.mark.usefixtures("_objectives")
+
+
 class StrategyContract:
     """Override :meth:`make`.
+
+    A strategy that says it weighs several objectives has to pass what hangs on values twice, told
+    of one and of two.
 
     Attributes:
         drawn: Whether what is proposed hangs on the generator.
         trials: How many trials the longer tests run; less for a strategy that thinks for long.
+        objectives: How many it is told of, where it has to be made for as many.
     """
 
     drawn = True
     trials = 200
+    objectives = 1
 
     def make(self, space: SearchSpace) -> Strategy:
         """Returns a fresh strategy."""
         raise NotImplementedError
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "_objectives" in metafunc.fixturenames:
+            several = self.make(_ONE).multiobjective
+            metafunc.parametrize("_objectives", (1, 2) if several else (1,), indirect=True)
+
+    @pytest.fixture
+    def _objectives(self, request: pytest.FixtureRequest) -> None:
+        self.objectives = request.param
+
+    def _values(self, value: _Value) -> _Values:
+        """As many objectives: the first is given, and the others have nothing to do with it."""
+
+        def values(architecture: Architecture, fidelity: float) -> tuple[float, ...] | None:
+            first = value(architecture, fidelity)
+            if first is None:
+                return None
+            others = [Random(f"{n} {architecture.key}") for n in range(1, self.objectives)]
+            return first, *(other.random() for other in others)
+
+        return values
 
     def test_what_it_proposes_belongs_to_the_space(self) -> None:
         problem = synthetic(3)
@@ -105,25 +139,25 @@ class StrategyContract:
             for n in (0, 1, 5):
                 assert len(strategy.ask(n, Random(0))) <= n
 
+    @_hangs_on_values
     def test_asking_changes_nothing(self) -> None:
         problem = synthetic(3)
-        strategy = self.make(problem.space)
-        play(strategy, problem.value, 30)
-        first = strategy.ask(3, Random(1))
-        strategy.ask(4, Random(2))
-        assert strategy.ask(3, Random(1)) == first
-        # Nor does it show later, in what is made of the trials to come.
+        told = play(self.make(problem.space), self._values(problem.value), self.trials // 2)
         asked, unasked = self.make(problem.space), self.make(problem.space)
-        for trial in play(self.make(problem.space), problem.value, self.trials // 2):
+        for trial in told:
             for twin in (asked, unasked):
                 twin.tell(running(trial.number, trial.proposal))
                 twin.tell(trial)
             asked.ask(trial.number % 4, Random(trial.number))
-        assert asked.ask(3, Random(1)) == unasked.ask(3, Random(1))
+        first = asked.ask(3, Random(1))
+        asked.ask(4, Random(2))
+        assert asked.ask(3, Random(1)) == first == unasked.ask(3, Random(1))
 
+    @_hangs_on_values
     def test_the_same_trials_and_draws_give_the_same_proposals(self) -> None:
         problem = synthetic(3)
-        told = play(self.make(problem.space), problem.value, self.trials // 2, workers=2)
+        values = self._values(problem.value)
+        told = play(self.make(problem.space), values, self.trials // 2, workers=2)
         strategies = [self.make(problem.space) for _ in range(2)]
         for strategy in strategies:
             for trial in told:
@@ -141,9 +175,10 @@ class StrategyContract:
         assert first == second
         assert self.drawn == (self.make(problem.space).ask(3, Random(6)) != first)
 
+    @_hangs_on_values
     def test_a_told_trial_is_never_changed(self) -> None:
         problem = synthetic(3)
-        told = play(RandomSearch(problem.space), problem.value, 30)
+        told = play(RandomSearch(problem.space), self._values(problem.value), 30)
         before = copy.deepcopy(told)
         strategy = self.make(problem.space)
         for trial in told:
@@ -166,22 +201,27 @@ class StrategyContract:
         proposals = self.make(_SMALL).ask(6, Random(0))
         assert len({p.architecture for p in proposals}) == len(proposals)
 
+    @_hangs_on_values
     def test_a_space_of_one_architecture(self) -> None:
-        trials = play(self.make(_ONE), lambda *_: 1.0, 10)
+        trials = play(self.make(_ONE), self._values(lambda *_: 1.0), 10)
         assert trials
         assert {trial.architecture for trial in trials} == {Architecture({"only": "this"})}
         assert len(trials) < 10  # It comes to an end.
 
+    @_hangs_on_values
     def test_a_finished_space_ends_with_nothing_left(self) -> None:
-        trials = play(self.make(_SMALL), lambda a, _: float(a["a"]), 100)  # type: ignore[arg-type]
+        values = self._values(lambda a, _: float(a["a"]))  # type: ignore[arg-type]
+        trials = play(self.make(_SMALL), values, 100, workers=2)
         assert len({trial.architecture for trial in trials}) == 6
-        assert len(trials) < 100
+        trained = [(trial.architecture, trial.fidelity) for trial in trials]
+        assert len(set(trained)) == len(trained)
 
+    @_hangs_on_values
     def test_failed_trials_are_not_tried_again(self) -> None:
         def value(architecture: Architecture, fidelity: float) -> float | None:
             return None if architecture["a"] == 1 else fidelity
 
-        trials = play(self.make(_SMALL), value, 100)
+        trials = play(self.make(_SMALL), self._values(value), 100)
         failed = [trial.architecture for trial in trials if trial.state == "failed"]
         assert len(failed) == len(set(failed)) == 2
 
@@ -214,9 +254,11 @@ class StrategyContract:
             if number is not None and architecture[number] != proposal.architecture:
                 assert number in strategy.needs()
 
+    @_hangs_on_values
     def test_nothing_is_trained_the_same_way_twice(self) -> None:
         problem = synthetic(3)
-        trials = play(self.make(problem.space), problem.value, self.trials, workers=3)
+        values = self._values(problem.value)
+        trials = play(self.make(problem.space), values, self.trials, workers=3)
         trained = [(trial.architecture, trial.fidelity) for trial in trials]
         assert len(set(trained)) == len(trained)
 
@@ -224,8 +266,10 @@ class StrategyContract:
         trials = play(self.make(synthetic(3).space), lambda *_: None, 30, workers=2)
         assert len(trials) == 30
 
+    @_hangs_on_values
     def test_rejected_trials_are_passed_over(self) -> None:
         problem = synthetic(3)
+        values = self._values(problem.value)
         strategy = self.make(problem.space)
         rejected: set[Architecture] = set()
         complete = 0
@@ -239,7 +283,7 @@ class StrategyContract:
                 rejected.add(trial.architecture)
                 strategy.tell(replace(trial, state="rejected", costs={"params": 1e9}))
             else:
-                strategy.tell(ended(trial, problem.value(trial.architecture, trial.fidelity)))
+                strategy.tell(ended(trial, values(trial.architecture, trial.fidelity)))
                 complete += 1
         assert complete >= self.trials / 5
 

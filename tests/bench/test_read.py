@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ogive.bench import read
+from ogive.bench import compare, read
 from ogive.errors import ArchitectureError, SettingError, TaskError
 from ogive.space import PoolSpace
 from ogive.spaces import nasbench101_cell
@@ -77,6 +77,25 @@ def test_fidelities_of_nas_bench_101(nb101: Path) -> None:
     rungs = {k: signal.at(3.0**-k).column for k in range(4)}
     assert rungs == {0: "val_acc_108", 1: "val_acc_36", 2: "val_acc_12", 3: "val_acc_4"}
     assert signal.at(1 / 27).seconds.tolist() == [4, 8, 12, 16]
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("nb101", "train_time_108_sec"), ("nb201", "c10valid_train_sec_per_epoch")],
+)
+def test_shorter_trainings_are_known_where_their_seconds_are_not(
+    write: Write, request: pytest.FixtureRequest, name: str, seconds: str
+) -> None:
+    file = request.getfixturevalue(name)
+    arrays = {column: array for column, array in np.load(file).items() if column != seconds}
+    timed, untimed = read(file), read(write("untimed.npz", arrays))
+    told = timed.defaults["signal"]
+    rungs, same = timed.signal(told).rungs, untimed.signal(told).rungs
+    assert len(rungs) > 1
+    assert [(r.epochs, r.column) for r in rungs] == [(r.epochs, r.column) for r in same]
+    compare(untimed, ["asha:random"], queries=2, seeds=1, workers=1)
+    with pytest.raises(SettingError, match=f"has none of '{timed.defaults['quick']}'"):
+        compare(untimed, ["random"], protocol="time", seeds=1, workers=1)
 
 
 def test_cells_of_nas_bench_101_have_their_output_at_the_end(nb101: Path) -> None:

@@ -196,6 +196,13 @@ def _protocol(
     told = signal or table.defaults["quick" if name == "time" else "signal"]
     shown = report or table.report_of(told)
     table.column(shown)
+    known_as = table.signal(told)
+    if name == "time" and any(rung.seconds is None for rung in known_as.rungs):
+        raise SettingError(
+            "The protocol 'time' needs the seconds that trainings took, but "
+            f"{table.name!r} has none of {told!r}. docs/bench.md has their columns; 'queries' does "
+            "without."
+        )
     if name == "objectives":
         cost = cost or table.defaults["cost"]
         table.column(cost)
@@ -206,7 +213,7 @@ def _protocol(
     budget = seconds if name == "time" else queries
     if budget <= 0:
         raise SettingError(f"A budget must be positive, but got {budget}.")
-    return Protocol(name, table.signal(told), shown, float(budget), cost)
+    return Protocol(name, known_as, shown, float(budget), cost)
 
 
 def _marks(protocol: Protocol, at: Iterable[float] | None) -> tuple[float, ...]:

@@ -108,14 +108,12 @@ def _signals201(columns: Mapping[str, Column]) -> dict[str, Signal]:
     """
     signals: dict[str, Signal] = {}
     for data in ("c10valid", "c10", "c100"):
-        if f"{data}_train_sec_per_epoch" not in columns:
-            continue
-        epoch = columns[f"{data}_train_sec_per_epoch"]
-        evaluation = columns.get(f"{data}_eval_sec_per_epoch", np.zeros(len(epoch)))
+        epoch = columns.get(f"{data}_train_sec_per_epoch")
+        evaluation = columns.get(f"{data}_eval_sec_per_epoch", 0.0)
         for split in ("val", "test"):
             named = {12: f"{data}_{split}_acc_12", 200: f"{data}_{split}_acc_200_avg"}
             rungs = [
-                Rung(epochs, name, epochs * epoch + evaluation)
+                Rung(epochs, name, None if epoch is None else epochs * epoch + evaluation)
                 for epochs, name in named.items()
                 if name in columns
             ]
@@ -162,8 +160,8 @@ def _signals101(columns: Mapping[str, Column]) -> dict[str, Signal]:
     signals = {}
     for epochs in (4, 12, 36, 108):
         name = f"val_acc_{epochs}"
-        if name in columns and full is not None:
-            rungs.append(Rung(epochs, name, full * epochs / 108))
+        if name in columns:
+            rungs.append(Rung(epochs, name, None if full is None else full * epochs / 108))
             signals[name] = Signal(tuple(rungs))
     return signals
 

@@ -42,6 +42,7 @@ class Protocol:
     def price(self, rung: Rung, row: int) -> float:
         """What a training from scratch takes of the budget."""
         if self.name == "time":
+            assert rung.seconds is not None
             return float(rung.seconds[row])
         return rung.epochs / self.signal.epochs
 
@@ -119,5 +120,5 @@ def _ended(table: Table, protocol: Protocol, trial: Trial, rung: Rung, row: int)
         values=tuple(objectives),
         metrics=values,
         costs=costs,
-        seconds=float(rung.seconds[row]),
+        seconds=0.0 if rung.seconds is None else float(rung.seconds[row]),
     )

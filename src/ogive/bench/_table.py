@@ -34,12 +34,13 @@ class Rung:
     Attributes:
         epochs: How long the training is.
         column: Where it is written down.
-        seconds: What the training took, with the evaluation at its end, a row each.
+        seconds: What the training took, with the evaluation at its end, a row each, where the
+            table knows.
     """
 
     epochs: float
     column: str
-    seconds: Column = field(repr=False)
+    seconds: Column | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +141,13 @@ class Table:
     def signal(self, name: str) -> Signal:
         """Returns a column with what is known of it after fewer epochs.
 
-        A column of which nothing else is known counts as one training that takes a second.
+        A column of which nothing else is known counts as one training.
 
         Raises:
             SettingError: If there is none of that name.
         """
-        column = self.column(name)
-        if name in self.signals:
-            return self.signals[name]
-        return Signal((Rung(1.0, name, np.ones(len(column))),))
+        self.column(name)
+        return self.signals.get(name) or Signal((Rung(1.0, name),))
 
     def report_of(self, signal: str) -> str:
         """Returns the column that is reported beside a signal: of the same data, if there is."""

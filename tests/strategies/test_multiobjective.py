@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ogive.errors import SettingError
-from ogive.space import Decision, SearchSpace
-from ogive.strategies import MultiObjective, RandomSearch
+from ogive.space import Architecture, Decision, Graph, SearchSpace
+from ogive.strategies import BayesianOptimization, MultiObjective, RandomSearch
 from ogive.strategies._gp import GaussianProcess, Product
 from ogive.strategies._multiobjective import _hypervolume_improvement, _weighted
 from ogive.testing import running
@@ -111,6 +111,27 @@ def test_one_objective_and_three_are_searched_too():
 def test_it_starts_with_what_side_information_ranks_highest():
     helped = MultiObjective(SPACE, initial=3, features=lambda a: (-float(a["d0"]),))
     assert max(trial.architecture["d0"] for trial in searched(helped, 3)) <= 1
+
+
+@pytest.mark.parametrize("kind", [BayesianOptimization, MultiObjective])
+def test_a_graph_shows_what_untried_architectures_have_in_common(kind):
+    space = SearchSpace(
+        [Decision("network", "categorical", options=tuple(range(40)))],
+        graph=lambda a: Graph.of(
+            ["input", "pool" if a["network"] % 5 else "conv", "output"], [(0, 1), (1, 2)]
+        ),
+    )
+
+    def convolutions(strategy):
+        for number, network in enumerate((1, 2, 3, 4, 6, 7, 8, 5, 10)):
+            trial = running(number, Proposal(Architecture({"network": network})))
+            good = (network % 5 == 0) + network / 100
+            strategy.tell(replace(trial, state="complete", values=(good, good**2)))
+        asked = strategy.ask(3, Random(0))
+        return sum(proposal.architecture["network"] % 5 == 0 for proposal in asked)
+
+    assert convolutions(kind(space, initial=2)) < 2
+    assert convolutions(kind(space, initial=2, graph=True)) == 3
 
 
 def unforeseeable():

@@ -54,6 +54,7 @@ class MultiObjective(Strategy):
             two objectives (Emmerich et al. 2011), which is what it needs. ``"parego"``: the
             expected improvement of a weighted sum with the worst objective, its weights drawn anew
             for each proposal (Knowles 2006). By default the first where there are two.
+        graph: Whether the graph of a space is a term of the kernel, too.
         features: Side information: numbers known of an architecture before any trial. The first
             trials are those whose numbers rank highest on average.
         start_from: Architectures to try first.
@@ -70,6 +71,7 @@ class MultiObjective(Strategy):
         *,
         initial: int = 10,
         acquisition: Literal["ehvi", "parego"] | None = None,
+        graph: bool = False,
         features: SideInformation | None = None,
         start_from: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -78,10 +80,11 @@ class MultiObjective(Strategy):
         self.space = space
         self.initial = initial
         self.acquisition = acquisition
+        self.graph = graph
         self.features = features
         self.start_from = tuple(map(space.validate, start_from))
         self._search = ModelBased(
-            space, initial=initial, side=features, graph=False, start_from=self.start_from
+            space, initial=initial, side=features, graph=graph, start_from=self.start_from
         )
 
     def tell(self, trial: Trial) -> None:

@@ -13,6 +13,8 @@ import typer
 from ogive.cli import app
 from ogive.cli._exits import EXITS
 
+pytest_plugins = "pytester"
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(300)  # whole searches, also on a machine that is busy
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,6 +61,16 @@ def test_the_python_of_the_readme_runs_in_a_process_of_its_own(tmp_path):
 )
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, run):
     run("\n".join(blocks(page)))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if "class Test" in page.read_text()],
+    ids=lambda page: page.name,
+)
+def test_the_tests_of_a_page_pass(page, pytester):
+    pytester.makepyfile("\n".join(blocks(page)))
+    assert pytester.runpytest_inprocess().ret == pytest.ExitCode.OK
 
 
 @pytest.mark.slow

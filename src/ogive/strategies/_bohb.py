@@ -21,6 +21,20 @@ class BOHB(Strategy):
     A share of the proposals is drawn from the space, so that a model that a low fidelity misleads
     costs a constant factor at most (section 4.1).
 
+    The algorithm of the paper, with its settings, except that
+
+    * a fidelity has a model after 10 complete trials; in the paper after d + 3 where there are d
+      decisions (N_min + 2), which a search among networks may never reach;
+    * the best 15 % are the good ones, two of ten; there they are d + 1 at least (Eq. 3). For it
+      the prior is one more component of both densities;
+    * candidates are drawn from l; there from l with bandwidths three times as wide (b_w);
+    * bandwidths follow from the number of trials; there also from how these are spread;
+    * a decision that is not active in a trial follows the prior; in the authors' code it takes
+      the value that another trial has;
+    * what failed, was rejected or is running is one of the bad at every fidelity; in the authors'
+      code what failed is, at its own;
+    * no network is tried twice.
+
     Args:
         space: What to search.
         eta: Of so many trials one goes on, to so many times the fidelity.

@@ -25,7 +25,7 @@ SUITES = {
 }
 
 COLOURS = ("random", "evolution", "local", "bo", "mobo", "reinforce", "ppo", "nsga2", "asha",
-           "hyperband", "bohb", "optuna", "bananas", "npenas")  # fmt: skip
+           "hyperband", "bohb", "optuna", "bananas", "npenas", "auto")  # fmt: skip
 """One colour for a strategy in all pictures."""
 
 
@@ -41,7 +41,8 @@ def drawn(suite, measure, spent):
         colour = f"C{COLOURS.index(row['strategy'].partition(':')[0])}"
         line = "-" if ":" not in row["strategy"] or suite == "nb101-epochs" else "--"
         style = {"color": colour, "marker": "o", "ms": 3, "capsize": 2, "ls": line}
-        axes.errorbar(row["at"], mean, yerr=error, label=label, **style)
+        below = np.minimum(error, 0.9 * mean)  # A logarithmic axis would go on down to nothing.
+        axes.errorbar(row["at"], mean, yerr=(below, error), label=label, **style)
     axes.set(xscale="log", yscale="log", xlabel=spent, ylabel=measure)
     axes.set_xticks(rows[0]["at"], [f"{mark:g}" for mark in rows[0]["at"]], minor=False)
     axes.minorticks_off()

@@ -52,8 +52,8 @@ class BayesianOptimization(Strategy):
         initial: How many architectures are tried before there is a model.
         acquisition: ``"ei"`` for the logarithm of the expected improvement (Ament et al. 2023,
             arXiv:2310.20708), ``"ts"`` for Thompson sampling.
-        graph: Whether the graph of a space is a term of the kernel, too. On NAS-Bench-201 that was
-            no gain.
+        graph: Whether the graph of a space is a term of the kernel, too. On NAS-Bench-201 that is
+            a loss (``tables.py nb201``).
         features: Side information: numbers known of an architecture before any trial. The first
             trials are those whose numbers rank highest on average.
         start_from: Architectures to try first.

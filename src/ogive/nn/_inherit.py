@@ -131,7 +131,7 @@ def _carried(place: Place, old: Tensor, wires: Wires, name: str) -> tuple[Tensor
     """What a tensor is with what it takes from another one, and how many numbers that is."""
     own = place.tensor
     if place.kernel:
-        old = _fitted(old, own.shape[2:])
+        old = _fitted(place, old, own.shape[2:])
     for dim, size in enumerate(own.shape[:2]):
         before = old.shape[dim]
         origin = None if size == before else wires.origin(name, dim, before)
@@ -142,10 +142,10 @@ def _carried(place: Place, old: Tensor, wires: Wires, name: str) -> tuple[Tensor
             old = old * _parts(origin, old.shape[0], before).view(*old.shape[:2], *_ones(old))
     if old.shape == own.shape:
         return old, old.numel()
-    both = tuple(slice(0, min(sizes)) for sizes in zip(own.shape, old.shape, strict=True))
+    least = torch.Size(min(sizes) for sizes in zip(own.shape, old.shape, strict=True))
     own = own.clone()
-    own[both] = old[both]
-    return own, own[both].numel()
+    own[window(place, own, least)] = old[window(place, old, least)]
+    return own, least.numel()
 
 
 def _ones(tensor: Tensor) -> list[int]:
@@ -159,14 +159,11 @@ def _parts(origin: Tensor, outputs: int, before: int) -> Tensor:
     return parts / sums[:, origin]
 
 
-def _fitted(old: Tensor, kernel: torch.Size) -> Tensor:
+def _fitted(place: Place, old: Tensor, kernel: torch.Size) -> Tensor:
     """The middle of a kernel, or the kernel in the middle of zeros."""
     least = torch.Size([*old.shape[:2], *map(min, old.shape[2:], kernel)])
-    part = window(old, least, kernel=True)
-    old = old if part is None else old[part]
     fitted = old.new_zeros([*old.shape[:2], *kernel])
-    part = window(fitted, least, kernel=True)
-    fitted[... if part is None else part] = old
+    fitted[window(place, fitted, least)] = old[window(place, old, least)]
     return fitted
 
 

@@ -34,6 +34,7 @@ class Place:
         attribute: The tensor's name there.
         learned: Whether it is a parameter; else it is a statistic of the data.
         kernel: Whether all dimensions but two are those of a convolution's kernel.
+        packed: How many tensors of one size torch keeps in this one, in rows and in columns.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Place:
     attribute: str
     learned: bool
     kernel: bool
+    packed: tuple[int, int]
 
     @property
     def tensor(self) -> Tensor:
@@ -77,7 +79,22 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
                 continue
             seen.add(id(value))
             kernel = isinstance(module, _ConvNd) and value.dim() > 2
-            yield Place(f"{name}/{key}", module, key, learned, kernel)
+            packed = _packed(module, key, value)
+            # What one direction gives and what both give is not the same.
+            both = "[both]" if packed[1] == 2 else ""
+            yield Place(f"{name}/{key}{both}", module, key, learned, kernel, packed)
+
+
+def _packed(module: nn.Module, key: str, tensor: Tensor) -> tuple[int, int]:
+    if isinstance(module, nn.MultiheadAttention) and key.startswith("in_proj"):
+        return 3, 1  # queries, keys, values
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase) and not key.startswith("weight_hr"):
+        gates = len(tensor) // module.hidden_size
+        above = (
+            isinstance(module, nn.RNNBase) and key.startswith("weight_ih_l") and "_l0" not in key
+        )
+        return gates, 2 if above and module.bidirectional else 1
+    return 1, 1
 
 
 def _walk(
@@ -97,21 +114,25 @@ def _walk(
         yield from _walk(child, f"{name}/{key}", options, seen)
 
 
-def window(whole: Tensor, shape: torch.Size, *, kernel: bool) -> tuple[slice, ...] | None:
-    """Returns the part of a shared tensor that a network of a certain shape takes.
+def window(place: Place, whole: Tensor, shape: torch.Size) -> tuple[slice | Tensor, ...]:
+    """Returns the part of a shared tensor that a network of a certain shape takes, as an index.
 
     The leading channels or features, and the middle of a convolution's kernel (Cai et al. 2020,
-    arXiv:1908.09791, section 3.3). ``None`` for all of it.
+    arXiv:1908.09791, section 3.3); where several tensors are packed in one, those of each.
 
     Args:
+        place: Where the tensor stands.
         whole: The shared tensor.
         shape: What the network needs, in no dimension larger.
-        kernel: Whether the dimensions from the third on are a kernel's.
     """
-    if whole.shape == shape:
-        return None
-    starts = [
-        (most - size) // 2 if kernel and i > 1 else 0
-        for i, (most, size) in enumerate(zip(whole.shape, shape, strict=True))
-    ]
-    return tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
+    if place.packed == (1, 1):
+        starts = [
+            (most - size) // 2 if place.kernel and i > 1 else 0
+            for i, (most, size) in enumerate(zip(whole.shape, shape, strict=True))
+        ]
+        return tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
+    leading = (
+        torch.arange(most, device=whole.device).view(count, -1)[:, : size // count].flatten()
+        for count, most, size in zip(place.packed, whole.shape, shape, strict=False)
+    )
+    return torch.meshgrid(*leading, indexing="ij")

@@ -164,7 +164,8 @@ class Supernet(nn.Module):
                     + f" at {name!r}, where {tuple(shape)} is needed. Ask for what decides "
                     "this with choose.layer or choose.repeat, or narrow the space."
                 )
-            bound.append((place, shared, window(shared, shape, kernel=place.kernel)))
+            part = None if shared.shape == shape else window(place, shared, shape)
+            bound.append((place, shared, part))
         return bound
 
     def mix(self, fixed: Mapping[str, Any] | None = None, *, parts: int = 1) -> Mixture:
@@ -235,7 +236,7 @@ class Supernet(nn.Module):
         return {**self.__dict__, "_routes": OrderedDict()}  # those hold this one's tensors
 
 
-_Bound = tuple[Place, Tensor, tuple[slice, ...] | None]
+_Bound = tuple[Place, Tensor, tuple[slice | Tensor, ...] | None]
 
 
 @torch.no_grad()

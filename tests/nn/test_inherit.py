@@ -221,12 +221,18 @@ class Crossed(nn.Module):
         return self.norm(x.roll(1, dims=1))
 
 
+class Halved(Crossed):
+    def forward(self, x):
+        first, second = x.chunk(2, dim=1)
+        return self.norm(torch.cat([second, first], dim=1))
+
+
 class Untraceable(Crossed):
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
 
 
-@pytest.mark.parametrize("kind", [Crossed, Untraceable])
+@pytest.mark.parametrize("kind", [Crossed, Halved, Untraceable])
 def test_what_cannot_be_followed_is_cut_and_named(digits, kind):
     def crossed(choose, task):
         width = choose.value("width", (8, 12))

@@ -154,13 +154,12 @@ class _Follower(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
+        found = self._rule(n, value) if isinstance(value, Tensor) else None
+        if found is None and _holds_tensors(value):
+            for node in n.all_input_nodes:
+                self._end(self._axes.get(node, ()))
         if isinstance(value, Tensor):
-            found = self._rule(n, value)
-            if found is None:
-                for node in n.all_input_nodes:
-                    self._end(self._axes.get(node, ()))
-                found = _plain(value.shape)
-            self._axes[n] = found
+            self._axes[n] = _plain(value.shape) if found is None else found
         return value
 
     def _rule(self, node: fx.Node, value: Tensor) -> tuple[_Axis, ...] | None:
@@ -262,6 +261,13 @@ class _Follower(fx.Interpreter):
                 self._joined[self._root(second)] = self._root(first)
             else:
                 self._open.update(g for g in (first, second) if g is not None)
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether it is tensors, and not a size, say, that a node has taken from one."""
+    if isinstance(value, tuple | list):
+        return any(map(_holds_tensors, value))
+    return isinstance(value, Tensor)
 
 
 def _plain(shape: Sequence[int]) -> tuple[_Axis, ...]:

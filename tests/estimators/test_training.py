@@ -376,3 +376,16 @@ def test_a_disk_that_fills_while_tensors_are_written_is_said_to_be_full(tmp_path
             assert not list(folder.iterdir())
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_draws_are_seeded_as_torch_does_but_on_the_cpu_alone(monkeypatch):
+    everywhere = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        monkeypatch.setattr(torch, "manual_seed", everywhere.append)
+        batches.reseed(5, torch.device("cpu"))
+        assert torch.equal(torch.rand(3), expected)
+    assert not everywhere  # which would write down a stack trace in each step
+    batches.reseed(6, torch.device("cuda"))
+    assert everywhere == [6]

@@ -109,6 +109,29 @@ def test_relaxations_are_distributions():
     assert Dirichlet().penalty([torch.ones(3)]).item() > 0
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_what_holds_concentrations_back_is_their_divergence_from_the_uniform(order, digits):
+    def network(choose, data):  # whatever is taken computes the same
+        either = choose.layer("either", {"one": nn.Identity, "other": nn.Identity})
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, data.outputs), either)
+
+    search = _Search(
+        network, digits, "drnas", order, None, 0.0, None, 1, {}, record(network, digits),
+        Recipe(), CPU, "fp32",
+    )  # fmt: skip
+    [alpha] = search._learned
+    with torch.no_grad():
+        alpha.copy_(torch.tensor([1.0, 3.0]))
+    search._step_alphas(0, search._weights.batches(0), 0.5)
+    beta = torch.tensor([2.0, 4.0], requires_grad=True)  # 1 + elu(alpha)
+    total = beta.sum()
+    divergence = torch.lgamma(total) - torch.lgamma(beta).sum() - torch.lgamma(torch.tensor(2.0))
+    divergence = divergence + ((beta - 1) * (beta.digamma() - total.digamma())).sum()
+    [slope] = torch.autograd.grad(1e-3 * divergence, beta)
+    first_moment = search._adam.state[alpha]["exp_avg"] / 0.5  # the gradient, with any decay
+    torch.testing.assert_close(first_moment, slope, rtol=1e-3, atol=1e-6)
+
+
 def test_it_goes_on_where_it_was(digits, tmp_path, network, short):
     def search(folder, epochs_of=1.0):
         folder.mkdir(exist_ok=True)

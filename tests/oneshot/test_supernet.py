@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 import torch
+from torch import nn
 
 from ogive.engine import search
 from ogive.errors import SettingError, TrialFailed
@@ -64,11 +65,22 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     lines = (tmp_path / "cut" / "curve.jsonl").read_text().splitlines()
     assert len(lines) == 2
+    run = dataclasses.replace(CPU, folder=tmp_path / "cut")
     with pytest.raises(SettingError, match="another seed"):
-        train_supernet(
-            network, digits, recipe=short,
-            run=dataclasses.replace(CPU, folder=tmp_path / "cut", seed=5),
-        )  # fmt: skip
+        train_supernet(network, digits, recipe=short, run=dataclasses.replace(run, seed=5))
+    with pytest.raises(SettingError, match="another precision"):
+        train_supernet(network, digits, recipe=short, run=run, precision="bf16")
+
+
+def test_what_a_gpu_has_written_goes_on_without_one(tmp_path, monkeypatch):
+    run = dataclasses.replace(CPU, folder=tmp_path)
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+        steps = Course(run, {}, {"layer": first}, total=3, epoch=1).steps()
+        assert [next(steps), next(steps)] == [0, 1]  # the state after step 0 is written
+    assert list(Course(run, {}, {"layer": second}, total=3, epoch=1).steps()) == [1, 2]
+    assert torch.equal(first.weight, second.weight)
 
 
 def test_a_method_that_is_none(network, digits):

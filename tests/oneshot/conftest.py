@@ -80,3 +80,8 @@ def the_network():
 @pytest.fixture(scope="session", name="layers")
 def the_layers():
     return layers
+
+
+@pytest.fixture(scope="session")
+def scale():
+    return Scale

@@ -83,7 +83,7 @@ def test_the_second_order_gradient_is_the_exact_one(tiny):
     gradients = torch.autograd.grad(loss, mixture.shared, create_graph=True)
     moved = dict(zip(map(id, mixture.shared), gradients, strict=True))
     bound = [(p, t - rate * moved[id(t)], part) for p, t, part in mixture._bound]
-    search._mixture = Mixture(mixture.network, bound, mixture.weights)
+    search._mixture = Mixture(mixture.network, bound, mixture.weights, {})
     exact = torch.autograd.grad(search._loss(batch, 0.0), alphas)
     search._mixture = mixture
     first = torch.autograd.grad(search._loss(batch, 0.0), alphas)
@@ -251,6 +251,82 @@ def test_edge_weights_are_those_of_a_softmax(digits):
     output = mixture(x)  # which also binds the shared weights
     hidden = torch.tanh(network[1](network[0](x)))
     assert torch.allclose(output, network[3](0.8 * hidden), atol=1e-6)
+
+
+class Inputs(nn.Module):
+    """Adds up two of three branches, each with an operation."""
+
+    def __init__(self, choose, scale, total):
+        super().__init__()
+        operations = {
+            "zero": lambda: scale(0.0),
+            "tanh": nn.Tanh,
+            "linear": lambda: nn.Linear(8, 8),
+        }
+        options = {name: lambda name=name: choose.layer(name, operations) for name in "abc"}
+        self.branches = choose.subset("node", options, 2)
+        self.total = Sum("node", len(self.branches)) if total else None
+
+    def forward(self, x):
+        terms = [branch(x) for branch in self.branches.values()]
+        return self.total(*terms) if self.total is not None else sum(terms)
+
+
+def chosen_inputs(digits, scale, *, edges, total=False):
+    def network(choose, data):
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 8), Inputs(choose, scale, total), nn.Linear(8, 10)
+        )
+
+    return _Search(
+        network, digits, "darts", 1, None, 1.0, None, 1, {}, record(network, digits), Recipe(),
+        dataclasses.replace(CPU, fidelity=1e-6), "fp32", edges=edges,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edges", "strengths"),
+    [
+        (False, {"a": 0.3, "b": 0.5, "c": 0.45}),
+        (True, {"a": 0.6 * 0.3, "b": 0.1 * 0.5, "c": 0.3 * 0.45}),
+    ],
+)
+def test_a_node_gets_its_inputs_from_the_strongest_branches(edges, strengths, digits, scale):
+    search = chosen_inputs(digits, scale, edges=edges)
+    alphas = {"a": (0.6, 0.3, 0.1), "b": (0.1, 0.5, 0.4), "c": (0.15, 0.4, 0.45)}
+    with torch.no_grad():
+        for name, preferences in alphas.items():
+            search._alphas[name].copy_(torch.log(torch.tensor(preferences)))
+        if edges:
+            search._betas["node"].copy_(torch.log(torch.tensor([0.6, 0.1, 0.3])))
+    found = search.fit(False)
+    assert found.preferences["node"] == pytest.approx(strengths, abs=1e-5)
+    ranked = [dict(architecture) for architecture in found.ranked()]
+    if edges:
+        assert ranked[0] == {"node": ("a", "c"), "a": "tanh", "c": "linear"}
+        assert ranked[1] == {"node": ("a", "c"), "a": "tanh", "c": "tanh"}
+    else:
+        assert ranked[0] == {"node": ("b", "c"), "b": "tanh", "c": "linear"}
+    assert len(ranked) == 3 * 2 * 2
+    assert not any("zero" in architecture.values() for architecture in ranked)
+
+
+@pytest.mark.parametrize("total", [False, True])
+def test_a_mixture_has_all_branches_each_with_its_weight(total, digits, scale):
+    search = chosen_inputs(digits, scale, edges=True, total=total)
+    assert list(search._betas) == ["node"]
+    with torch.no_grad():
+        search._betas["node"].copy_(torch.log(torch.tensor([0.5, 0.3, 0.2])))
+        for name, zero in (("a", 1.0), ("b", 0.0), ("c", 0.0)):
+            search._alphas[name].copy_(torch.tensor([zero, 1 - zero, 0.0]))
+    x = digits.example(4) + 0.1
+    search._mixed_loss((x, torch.zeros(4, dtype=torch.long)), lambda alpha: alpha)
+    network = search._mixture.network
+    hidden = network[1](network[0](x))
+    assert torch.allclose(network[2](hidden), (0.3 + 0.2) * torch.tanh(hidden), atol=1e-6)
+    alone = search._supernet.extract({"node": ("a", "b"), "a": "linear", "b": "tanh"})
+    mixed = network[2].branches["a"].options["linear"]
+    assert torch.equal(alone[2].branches["a"].weight, mixed.weight)
 
 
 def test_bad_settings(digits, network, layers):

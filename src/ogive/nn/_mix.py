@@ -14,9 +14,12 @@ from ogive.nn._record import told
 from ogive.space import Decision
 from ogive.task import Task
 
-__all__ = ["Mixed", "Sum", "Weights", "mixed"]
+__all__ = ["Branches", "Mixed", "Sum", "Weights", "mixed"]
 
 Weights = dict[str, Tensor]
+
+Branches = dict[str, dict[str, str | None]]
+"""For the path of each ``choose.subset``, its options: the decision that each asks of a layer."""
 
 
 class Mixed(nn.Module):
@@ -105,8 +108,10 @@ class Sum(nn.Module):
 
 def mixed(
     network: NetworkFunction, task: Task, fixed: Mapping[str, Any], weights: Weights
-) -> nn.Module:
-    """Returns a network in which every ``choose.layer`` is a :class:`Mixed`.
+) -> tuple[nn.Module, Branches]:
+    """Returns a network in which every ``choose.layer`` is a :class:`Mixed`, and its branches.
+
+    Of each ``choose.subset`` it has all options, with a weight for each where ``weights`` has them.
 
     Args:
         network: The network function.
@@ -114,17 +119,20 @@ def mixed(
         fixed: What its other decisions are; the largest, or the first, where it is silent.
         weights: What the mixtures read when they compute.
     """
+    branches: Branches = {}
     with told("mixing its options"):
-        return network(_Mixer(fixed, weights), task)
+        return network(_Mixer(fixed, weights, branches), task), branches
 
 
 class _Mixer(Chooser):
-    def __init__(self, fixed: Mapping[str, Any], weights: Weights, scope: str = "") -> None:
+    def __init__(
+        self, fixed: Mapping[str, Any], weights: Weights, branches: Branches, scope: str = ""
+    ) -> None:
         super().__init__(scope)
-        self._fixed, self._weights = fixed, weights
+        self._fixed, self._weights, self._branches = fixed, weights, branches
 
     def at(self, name: str) -> _Mixer:
-        return _Mixer(self._fixed, self._weights, self._path(name))
+        return _Mixer(self._fixed, self._weights, self._branches, self._path(name))
 
     def _plain(self, decision: Decision) -> Any:
         if decision.path in self._fixed:
@@ -150,5 +158,19 @@ class _Mixer(Chooser):
         )
 
     def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:
-        chosen = self._fixed.get(decision.path, decision.options[: decision.sizes[-1]])
-        return nn.ModuleDict({o: self._made(decision, o, options[o]()) for o in chosen})
+        chosen = self._fixed.get(decision.path, decision.options)
+        made = {o: self._made(decision, o, options[o]()) for o in chosen}
+        if decision.path not in self._fixed:
+            self._branches[decision.path] = {
+                o: module.path if isinstance(module, Mixed) else None for o, module in made.items()
+            }
+            for i, module in enumerate(made.values()):
+                module.register_forward_hook(self._weighing(decision.path, i))
+        return nn.ModuleDict(made)
+
+    def _weighing(self, path: str, i: int) -> Callable[..., Any]:
+        def weighed(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            weights = self._weights.get(path)
+            return output if weights is None else weights[i] * output
+
+        return weighed

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from ogive.errors import SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
-from ogive.nn._mix import Mixed, Sum, mixed
+from ogive.nn._mix import Branches, Mixed, Sum, mixed
 from ogive.nn._partial import connect_partially
 from ogive.nn._places import Place, places, window
 from ogive.space import Architecture, Decision, SearchSpace
@@ -169,7 +169,7 @@ class Supernet(nn.Module):
         return bound
 
     def mix(self, fixed: Mapping[str, Any] | None = None, *, parts: int = 1) -> Mixture:
-        """Returns the network that has all options of each ``choose.layer`` at once.
+        """Returns the network that has all options of each ``choose.layer`` and ``subset`` at once.
 
         Args:
             fixed: What the other decisions are; the largest, or the first, where it is silent.
@@ -182,11 +182,11 @@ class Supernet(nn.Module):
         """
         weights: dict[str, Tensor] = {}
         with torch.random.fork_rng([]):
-            network = mixed(self._network, self._task, fixed or {}, weights)
+            network, branches = mixed(self._network, self._task, fixed or {}, weights)
             if parts > 1:
                 connect_partially(network, self._task, weights, parts)
         network.to(self._device)
-        return Mixture(network, self._bound(fixed or {}, places(network, {})), weights)
+        return Mixture(network, self._bound(fixed or {}, places(network, {})), weights, branches)
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Returns a plain network with a copy of the weights that its route computes with."""
@@ -299,14 +299,22 @@ class Mixture(Route):
 
     Attributes:
         weights: For the path of each decision for a layer, ``(options,)``; set them before a call.
+            For that of a subset ``(options,)`` too; its branches are as they are where it is silent.
         edge_weights: For the name of a :class:`Sum`, ``(inputs,)``; a plain sum where it is silent.
+        branches: For the path of each subset, its options, and the decision for a layer that each
+            is, if it is one.
     """
 
     def __init__(
-        self, network: nn.Module, bound: list[_Bound], weights: dict[str, Tensor]
+        self,
+        network: nn.Module,
+        bound: list[_Bound],
+        weights: dict[str, Tensor],
+        branches: Branches,
     ) -> None:
         super().__init__(network, bound)
         self.weights = weights
+        self.branches = branches
         self.edge_weights: dict[str, Tensor] = {}
         for module in self._sums:
             module.read(self.edge_weights)
@@ -350,6 +358,34 @@ class Mixture(Route):
                     if isinstance(each, nn.Identity)
                 )
         return found
+
+    @torch.no_grad()
+    def zeros(self, inputs: Tensor) -> dict[str, frozenset[str]]:
+        """For each of these decisions, the options without tensors that make zeros of inputs."""
+        zero: dict[str, set[str]] = {path: set() for path in self.decisions}
+        other: dict[str, set[str]] = {path: set() for path in self.decisions}
+
+        def looking(path: str, option: str) -> Callable[..., None]:
+            def look(_: nn.Module, given: tuple[Tensor, ...], gave: Tensor) -> None:
+                if any(each.any() for each in given):
+                    (other if gave.any() else zero)[path].add(option)
+
+            return look
+
+        hooks = [
+            each.register_forward_hook(looking(module.path, option))
+            for module in self.network.modules()
+            if isinstance(module, Mixed) and module.path in zero
+            for option, each in zip(module.names, module.options.values(), strict=True)
+            if not each.state_dict()
+        ]
+        for path, options in self.decisions.items():
+            self.weights[path] = torch.ones(len(options), device=inputs.device)
+        self.network.eval()
+        self(inputs)
+        for hook in hooks:
+            hook.remove()
+        return {path: frozenset(zero[path] - other[path]) for path in zero}
 
 
 def _joint(a: torch.Size, b: torch.Size) -> torch.Size:

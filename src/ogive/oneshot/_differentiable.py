@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -124,9 +125,11 @@ class Found:
 
     Attributes:
         space: What it searched.
-        preferences: For the path of each decision, its options and how much each is preferred.
-        edges: For the name of each :class:`ogive.nn.Sum`, how much each of its terms is preferred,
-            where that was learned.
+        preferences: For the path of each decision, its options and how much each is preferred. A
+            branch of a subset is as strong as the strongest option of its layer, times the weight
+            of its edge; options that make zeros of anything are none there.
+        edges: For the name of each :class:`ogive.nn.Sum` and the path of each subset, how much each
+            term or branch is preferred, where that was learned.
         fixed: What the other decisions were.
         notes: What should be known of the result, such as that it has collapsed.
         history: What was watched after each epoch, for signs of a collapse.
@@ -151,36 +154,40 @@ class Found:
 
         ``ogive.search(start_from=found)`` tries the first few first.
         """
-        ordered = [
-            sorted(((p, option) for option, p in options.items()), reverse=True)
-            for options in self.preferences.values()
-        ]
+        ordered = [self._ordered(path) for path in self.preferences]
 
         def cost(ranks: tuple[int, ...]) -> float:
-            return -sum(
-                math.log(max(options[rank][0], 1e-300))
-                for options, rank in zip(ordered, ranks, strict=True)
-            )
+            return sum(values[rank][0] for values, rank in zip(ordered, ranks, strict=True))
 
         first = (0,) * len(ordered)
         queue, queued, yielded = [(cost(first), first)], {first}, set()
         while queue:
             _, ranks = heapq.heappop(queue)
             chosen = {
-                path: options[rank][1]
-                for path, options, rank in zip(self.preferences, ordered, ranks, strict=True)
+                path: values[rank][1]
+                for path, values, rank in zip(self.preferences, ordered, ranks, strict=True)
             }
             architecture = self._completed(chosen)
             if architecture not in yielded and self.space.reason_invalid(architecture) is None:
                 yielded.add(architecture)
                 yield architecture
-            for i, rank in enumerate(ranks):
+            for i, (path, rank) in enumerate(zip(self.preferences, ranks, strict=True)):
                 after = (*ranks[:i], rank + 1, *ranks[i + 1 :])
-                if rank + 1 < len(ordered[i]) and after not in queued:
+                if path in architecture and rank + 1 < len(ordered[i]) and after not in queued:
                     queued.add(after)
                     heapq.heappush(queue, (cost(after), after))
 
-    def _completed(self, chosen: Mapping[str, str]) -> Architecture:
+    def _ordered(self, path: str) -> list[tuple[float, Any]]:
+        """The values of a decision, the most preferred first, with minus the logarithm of that."""
+        decision = self.space[path]
+        costs = {option: -math.log(max(p, 1e-300)) for option, p in self.preferences[path].items()}
+        values: list[tuple[float, Any]] = [(cost, option) for option, cost in costs.items()]
+        if decision.kind == "subset":  # the top k: section 2.4 of Liu et al. 2019
+            chosen = combinations(costs, decision.sizes[-1])
+            values = [(sum(costs[option] for option in some), some) for some in chosen]
+        return sorted(values, key=lambda value: value[0])
+
+    def _completed(self, chosen: Mapping[str, Any]) -> Architecture:
         known = {**self.fixed, **chosen}
         return self.space.walk(
             lambda d: known[d.path] if d.path in known else readings.largest_value(d)
@@ -226,8 +233,9 @@ def search_by_gradient(
             quarter of their memory: the partial channels of PC-DARTS (Xu et al. 2020,
             arXiv:1907.05737). The weights of the other channels are not trained: train what is
             found, and do not rank by what it inherits.
-        edges: Whether the terms of each :class:`ogive.nn.Sum` get weights that are learned, too:
-            the edge normalisation of PC-DARTS, which is ``method="darts", parts=4, edges=True``.
+        edges: Whether the terms of each :class:`ogive.nn.Sum` and the branches of each
+            ``choose.subset`` get weights that are learned, too: the edge normalisation of
+            PC-DARTS, which is ``method="darts", parts=4, edges=True``.
         fixed: What other decisions are; the largest, or the first, where it is silent.
         space: What may be chosen; all that the function asks by default.
         recipe: How the weights are trained; the task's default.
@@ -237,7 +245,7 @@ def search_by_gradient(
 
     Raises:
         SettingError: If there is no such method or order, no layer has channels to part, or there
-            is no sum whose terms could have weights.
+            is neither a sum nor a subset whose terms could have weights.
         SpaceError: If the space decides for no layer.
         TrialFailed: If the loss is not a number.
     """
@@ -319,11 +327,17 @@ class _Search:
                 f"channels divisible by {parts}, and consist of convolutions, linear layers and "
                 "batch normalisations, but no layer does. Use parts=1."
             )
-        if edges and not self._mixture.sums:
+        sums = self._mixture.sums
+        # A sum that is called like a subset is that of its branches: one of both has the weights.
+        self._branching = [path for path in self._mixture.branches if edges and path not in sums]
+        if edges and not (sums or self._branching):
             raise SettingError(
-                "With edges=True the terms of each ogive.nn.Sum get weights, but the network has "
-                "none. Add up with one where several layers meet, or leave edges out."
+                "With edges=True the terms of each ogive.nn.Sum and the branches of each "
+                "choose.subset get weights, but the network has none. Add up with a Sum where "
+                "several layers meet, or leave edges out."
             )
+        branches = {path: len(self._mixture.branches[path]) for path in self._branching}
+        self._terms = {**sums, **branches} if edges else {}
         torch.manual_seed(run.seed)
         self._alphas = nn.ParameterDict(
             {
@@ -336,7 +350,7 @@ class _Search:
         self._betas = nn.ParameterDict(
             {
                 _key(name): nn.Parameter(1e-3 * torch.randn(inputs, device=weights.device))
-                for name, inputs in (self._mixture.sums if edges else {}).items()
+                for name, inputs in self._terms.items()
             }
         )
         self._learned = [*self._alphas.values(), *self._betas.values()]
@@ -385,7 +399,7 @@ class _Search:
         preferences = self._preferences()
         return Found(
             self._space,
-            preferences,
+            self._with_branches(preferences),
             {name: tuple(each.tolist()) for name, each in self._edges().items()},
             self._fixed,
             self._notes(preferences),
@@ -468,15 +482,16 @@ class _Search:
         inputs, targets = batch
         for path in self._mixture.decisions:
             self._mixture.weights[path] = weights(self._alphas[_key(path)])
-        self._mixture.edge_weights.update(self._edges())
+        edges = self._edges()
+        self._mixture.edge_weights.update(edges)
+        self._mixture.weights.update({path: edges[path] for path in self._branching})
         self._mixture.network.train()
         outputs = self._mixture(inputs)
         return self._weights.loss(outputs.float(), targets)
 
     def _edges(self) -> dict[str, Tensor]:
         """The weights of the terms of each sum (Xu et al. 2020, section 3.3), where learned."""
-        names = self._mixture.sums if self._betas else {}
-        return {name: self._betas[_key(name)].softmax(dim=0) for name in names}
+        return {name: self._betas[_key(name)].softmax(dim=0) for name in self._terms}
 
     def _sharpness_after(self, epoch: int) -> float:
         """The alarm's eigenvalue, always on the same mini-batch, so that only the search moves it.
@@ -497,6 +512,29 @@ class _Search:
             alpha = self._alphas[_key(path)].detach()
             values = self._relaxation.probabilities(alpha).tolist()
             found[path] = dict(zip(options, values, strict=True))
+        return found
+
+    def _with_branches(
+        self, preferences: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, Mapping[str, float]]:
+        """These, and how strong the branches of each subset are.
+
+        As strong as the strongest option that does not make zeros (section 2.4 of Liu et al.
+        2019), times the weight of the edge (section 3.3 of Xu et al. 2020).
+        """
+        found = dict(preferences)
+        branches, edges = self._mixture.branches, self._edges()
+        zeros = self._mixture.zeros(self._for_alphas(0)[0]) if branches else {}
+        for path, layers in branches.items():
+            weights = edges[path].tolist() if path in edges else [1.0] * len(layers)
+            strengths = {}
+            for (option, layer), weight in zip(layers.items(), weights, strict=True):
+                strengths[option] = weight
+                if layer is not None and layer in preferences:
+                    own = preferences[layer]
+                    found[layer] = {o: p for o, p in own.items() if o not in zeros[layer]} or own
+                    strengths[option] *= max(found[layer].values())
+            found[path] = strengths
         return found
 
     def _skipped(self, preferences: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -1,5 +1,6 @@
 """What networks are made of, what their parts take, and what follows for networks."""
 
+import json
 from collections import Counter
 from random import Random
 
@@ -138,7 +139,7 @@ def test_parts_that_were_never_measured_take_what_their_kind_takes():
     assert strange[0] == pytest.approx(first)
 
 
-def test_what_cannot_be_learned_from_is_refused():
+def test_what_cannot_be_learned_from_is_refused(tmp_path):
     rng = np.random.default_rng(3)
     parts, times = drawn(12, rng)
     with pytest.raises(SettingError, match="at least 10"):
@@ -147,6 +148,12 @@ def test_what_cannot_be_learned_from_is_refused():
         LatencyPredictor().fit(parts, [0.0, *times[1:]])
     with pytest.raises(SettingError, match="must be fitted"):
         LatencyPredictor().predict(parts)
+    with pytest.raises(SettingError, match="must be fitted"):
+        LatencyPredictor().save(tmp_path / "none.json")
+    for text in ("{", "[1]", '{"parts": []}'):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(SettingError, match=r"other\.json is not that"):
+            LatencyPredictor.load(tmp_path / "other.json")
 
 
 def test_a_table_measures_each_operation_once_and_reads_off_others_of_its_kind():
@@ -160,9 +167,12 @@ def test_a_table_measures_each_operation_once_and_reads_off_others_of_its_kind()
     read, known = (table[operations(module, IMAGES)[-1].part] for module in (new, network))
     assert read > known > 0
     assert table[Part("unheard of", "")] == 0
+    again = OperationTable.from_json(json.loads(json.dumps(table.to_json())))
+    assert again[operations(new, IMAGES)[-1].part] == read
+    assert again.measure(operations(network, IMAGES)) == 0
 
 
-def test_a_predictor_stands_in_for_measuring():
+def test_a_predictor_stands_in_for_measuring(tmp_path):
     def network(depth, width):
         layers = [nn.Conv2d(width, width, 3, padding=1) for _ in range(depth)]
         return nn.Sequential(nn.Conv2d(3, width, 3), *layers)
@@ -173,6 +183,9 @@ def test_a_predictor_stands_in_for_measuring():
     with torch.device("meta"):
         new = [network(depth, width) for depth, width in ((1, 8), (3, 32), (6, 64))]
     predicted = [predictor(module, Like(3, 16, 16), 128) for module in new]
+    predictor.save(tmp_path / "here.json")
+    loaded = LatencyPredictor.load(tmp_path / "here.json")
+    assert [loaded(module, Like(3, 16, 16), 128) for module in new] == predicted
     measured = [
         measure_latency(network(*size), Like(3, 16, 16), seconds=0.05).median_ms
         for size in ((1, 8), (3, 32), (6, 64))

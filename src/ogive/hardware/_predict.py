@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +129,46 @@ class LatencyPredictor:
         from scipy.stats import spearmanr  # which takes most of a second
 
         return PredictionError(relative, float(spearmanr(predicted, times)[0]), len(parts))
+
+    def save(self, path: str | Path) -> None:
+        """Writes what was measured as JSON, whole or not at all.
+
+        Raises:
+            SettingError: Before :meth:`fit`.
+        """
+        networks, times = self._known
+        place = {
+            part: i for i, part in enumerate(dict.fromkeys(p for some in networks for p in some))
+        }
+        saved = {
+            "parts": [astuple(part) for part in place],
+            "networks": [[(place[p], count) for p, count in some.items()] for some in networks],
+            "ms": times.tolist(),
+            "table": None if self._table is None else self._table.to_json(),
+        }
+        part = Path(path).with_suffix(".part")
+        part.write_text(json.dumps(saved))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> LatencyPredictor:
+        """Learns anew from what :meth:`save` wrote, on this machine or another one.
+
+        Raises:
+            SettingError: If that is something else.
+        """
+        text = Path(path).read_text()
+        try:
+            saved = json.loads(text)
+            parts = [Part(*part) for part in saved["parts"]]
+            networks = [{parts[i]: count for i, count in some} for some in saved["networks"]]
+            table = None if saved["table"] is None else OperationTable.from_json(saved["table"])
+            return cls(table).fit(networks, saved["ms"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise SettingError(
+                f"A latency predictor is loaded from what its save wrote, but {path} is not that "
+                f"({error}). Make one with learn_latency, and save it."
+            ) from error
 
     def __call__(self, network: nn.Module, task: Task, _batch_size: int = 1) -> float:
         """Returns the predicted milliseconds of one network, a cost like any other."""

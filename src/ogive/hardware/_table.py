@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,23 @@ class OperationTable:
         if len(self) > before:
             self._lines = _lines(self._ms)
         return len(self) - before
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "engine": self._engine,
+            "threads": self._threads,
+            "batch": self._batch,
+            "seconds": self._seconds,
+            "ms": [[*astuple(part), ms] for part, ms in self._ms.items()],
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> OperationTable:
+        settings = {name: value for name, value in saved.items() if name != "ms"}
+        table = cls(**settings)
+        table._ms = {Part(*part): ms for *part, ms in saved["ms"]}
+        table._lines = _lines(table._ms)
+        return table
 
     def _measured(self, module: nn.Module, shape: tuple[int, ...]) -> float:
         latency = measure_latency(

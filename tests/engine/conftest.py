@@ -8,7 +8,7 @@ from ogive.engine._setup import set_up
 def prepared(tmp_path):
     """Makes the setup of a search of digits, with the defaults but for what is given."""
 
-    def prepare(network, limits, recipe=None):
+    def prepare(network, limits, recipe=None, costs=None):
         return set_up(
             network,
             "digits",
@@ -23,6 +23,7 @@ def prepared(tmp_path):
             fidelity="epochs",
             seed=0,
             folder=tmp_path,
+            costs=costs,
         )
 
     return prepare

@@ -362,6 +362,11 @@ def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path)
     with pytest.raises(LimitError, match=r"nearest.*params"):
         search(narrow, "digits", limits={"params": 10}, trials=4, out=tmp_path / "run", workers=1)
     assert not list((tmp_path / "run").glob("trials/*"))
+    limits, costs = {"watts": 3}, {"watts": lambda network, task, batch_size: 4.0}
+    with pytest.raises(LimitError, match="nearest, watts is 4"):
+        search(
+            narrow, "digits", limits=limits, costs=costs, trials=4, out=tmp_path / "own", workers=1
+        )
 
 
 def test_a_network_that_raises_is_told_of_before_training(tmp_path):
@@ -399,6 +404,24 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(prepared):
     assert set(setup.costs_within(architecture)) == {"params"}
     setup = replace(setup, limits={"params": 10_000, "latency_ms": 5})
     assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
+
+
+def test_costs_of_ones_own_stand_beside_the_others_or_in_their_place(prepared):
+    def widths(network, task, batch_size):
+        [first, *_] = network.parameters()
+        assert first.device.type == "cpu"
+        return float(len(first))
+
+    limits, architecture = {"latency_ms": 5, "widths": 7}, Architecture({"width": 8})
+    costs = {"latency_ms": lambda *_: 1.0, "widths": widths}
+    setup = prepared(narrow, limits, QUICK, costs=costs)
+    found = setup.costs_within(architecture)
+    assert (found["latency_ms"], found["widths"]) == (1, 8)
+    assert {"params", "macs", "memory_mb"} <= set(found)
+    with pytest.raises(JournalMismatch, match=r"costs: \{"):
+        prepared(narrow, {"latency_ms": 5}, QUICK).check_same({"identity": setup.identity()})
+    with pytest.raises(SettingError, match="'widths' is none"):
+        prepared(narrow, limits, QUICK)
 
 
 def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(

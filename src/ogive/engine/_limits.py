@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 
 from ogive.engine._objectives import exceeded
 from ogive.errors import LimitError, SettingError, did_you_mean
-from ogive.hardware import COSTS
 from ogive.space import Architecture, SearchSpace
 
 __all__ = ["checked_limits", "smallest_within"]
@@ -21,17 +20,17 @@ _PATIENCE = 20.0
 """Seconds that the search for one architecture within the limits may take."""
 
 
-def checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
-    """Returns the limits, having checked their names and values.
+def checked_limits(limits: Mapping[str, float] | None, costs: Collection[str]) -> dict[str, float]:
+    """Returns the limits, having checked their values, and that they are on some of the costs.
 
     Raises:
         SettingError: If one is no cost, or not positive.
     """
     checked = {}
     for name, most in (limits or {}).items():
-        if name not in COSTS:
+        if name not in costs:
             raise SettingError(
-                f"A limit is on a cost, but {name!r} is none.{did_you_mean(name, COSTS)}"
+                f"A limit is on a cost, but {name!r} is none.{did_you_mean(name, costs)}"
             )
         if not most > 0:
             raise SettingError(f"A limit is a positive number, but {name}={most!r}.")

@@ -29,6 +29,7 @@ from ogive.engine._summary import fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
 from ogive.estimators import Estimator, Fidelity, RecipeLike
 from ogive.executors import WorkerPool
+from ogive.hardware import Cost
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
 from ogive.progress import Phase, Snapshot
@@ -52,6 +53,7 @@ def search(
     trials: int | None = None,
     epochs: float | None = None,
     limits: Mapping[str, float] | None = None,
+    costs: Mapping[str, Cost] | None = None,
     maximize: str | Sequence[str] | None = None,
     minimize: str | Sequence[str] = (),
     strategy: str | Strategy = "auto",
@@ -81,7 +83,10 @@ def search(
         trials: How many trainings of any length, those of the finals included.
         epochs: How many epochs of training in all.
         limits: The most that a network may cost: ``params``, ``macs``, ``memory_mb``,
-            ``latency_ms``.
+            ``latency_ms``, or one of ``costs``.
+        costs: Costs of your own, as functions of a network on the CPU, its task and the batch size
+            of training. They take the place of those of the same name:
+            ``{"latency_ms": LatencyPredictor.load(path)}`` is the latency of another device.
         maximize: Metrics to make large; the task's own by default.
         minimize: Metrics or costs to make small besides.
         strategy: The name of a strategy, with settings if you like
@@ -126,6 +131,7 @@ def search(
             task,
             budget=whole,
             limits=limits,
+            costs=costs,
             maximize=maximize,
             minimize=minimize,
             strategy=strategy,

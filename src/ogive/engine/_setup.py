@@ -6,8 +6,8 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,7 +33,7 @@ from ogive.estimators import (
     check_fidelities,
     fidelities,
 )
-from ogive.hardware import CHEAP, COSTS, costs
+from ogive.hardware import CHEAP, COSTS, Cost, costs
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies import Auto, Strategy
@@ -67,6 +67,7 @@ class Setup:
         folder: The run folder.
         stop_below: The probability to end better than the best below which a trial is stopped.
         by_gradient: What is to be known of the search by gradient that it starts from, if any.
+        own_costs: A user's own, by name.
     """
 
     network: NetworkFunction | None
@@ -83,6 +84,7 @@ class Setup:
     folder: Path
     stop_below: float | None = None
     by_gradient: Mapping[str, Any] | None = None
+    own_costs: Mapping[str, Cost] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:
@@ -107,23 +109,24 @@ class Setup:
     @cached_property
     def cost_names(self) -> tuple[str, ...]:
         """The costs that are measured for each trial: cheap ones, and those that were asked for."""
-        asked = [*self.limits, *(n for n in self.objectives.names if n in COSTS)]
+        known = {*COSTS, *self.own_costs}
+        asked = [*self.limits, *(n for n in self.objectives.names if n in known)]
         return tuple(dict.fromkeys([*REPORTED, *asked]))
 
     def costs(
         self, architecture: Architecture, names: Sequence[str] | None = None
     ) -> dict[str, float]:
-        """Measures costs of an architecture; the cheap ones on the meta device."""
+        """Measures costs of an architecture; the cheap ones of ogive's on the meta device."""
         if not self.trains:
             return {}
         assert self.task is not None
         names = self.cost_names if names is None else names
-        cheap = [name for name in names if name in CHEAP]
-        dear = [name for name in names if name not in CHEAP]
-        batch = self.recipe_of(architecture).batch_size
+        cheap = [name for name in names if name in CHEAP and name not in self.own_costs]
+        dear = [name for name in names if name not in cheap]
+        batch, own = self.recipe_of(architecture).batch_size, self.own_costs
         found = costs(self.build(architecture, "meta"), self.task, cheap, batch_size=batch)
         if dear:
-            found |= costs(self.build(architecture), self.task, dear, batch_size=batch)
+            found |= costs(self.build(architecture), self.task, dear, batch_size=batch, own=own)
         return found
 
     def costs_within(
@@ -151,6 +154,8 @@ class Setup:
             "estimator": None if self.estimator is None else _name(self.estimator),
             "recipe": self.recipe.to_json() if isinstance(self.recipe, Recipe) else "chosen",
             "limits": dict(self.limits),
+            # Nothing for none: journals from before there were any have nothing, too.
+            "costs": {name: _name(cost) for name, cost in self.own_costs.items()} or None,
             **self.objectives.to_json(),
             "stop_below": self.stop_below,
             "seed": self.seed,
@@ -226,6 +231,7 @@ def set_up(
     seed: int,
     folder: Path,
     stop_below: float | None = None,
+    costs: Mapping[str, Cost] | None = None,
 ) -> Setup:
     """Fills in the defaults and checks what can be checked without running anything.
 
@@ -259,8 +265,9 @@ def set_up(
         tuned = None if isinstance(recipe, Recipe) else recipe
         space = readings.record(function, given, recipe=tuned)
     objectives = _objectives(maximize, minimize, given)
+    known_costs = {*COSTS, *(costs or {})}
     if estimator is None and given is not None:
-        _check_objectives(objectives, given)
+        _check_objectives(objectives, given, known_costs)
     strategy = _strategy(
         strategy,
         space,
@@ -280,7 +287,7 @@ def set_up(
         space=space,
         recipe=recipe,
         objectives=objectives,
-        limits=checked_limits(limits),
+        limits=checked_limits(limits, known_costs),
         strategy=strategy,
         estimator=estimator,
         fidelity=_fidelity(fidelity, given, space),
@@ -288,12 +295,16 @@ def set_up(
         seed=seed,
         folder=folder,
         by_gradient=told(start_from),
-        stop_below=_checked_probability(stop_below, objectives, estimator),
+        stop_below=_checked_probability(stop_below, objectives, estimator, known_costs),
+        own_costs=dict(costs or {}),
     )
 
 
 def _checked_probability(
-    given: float | None, objectives: Objectives, estimator: Estimator | None
+    given: float | None,
+    objectives: Objectives,
+    estimator: Estimator | None,
+    costs: Collection[str],
 ) -> float | None:
     if not given:
         return None
@@ -307,7 +318,7 @@ def _checked_probability(
             "stop_below stops the trainings of a search, but this one asks an estimator of its "
             "own. Leave stop_below out."
         )
-    if len(objectives.names) > 1 or objectives.names[0] in COSTS:
+    if len(objectives.names) > 1 or objectives.names[0] in costs:
         raise SettingError(
             "stop_below needs one metric of which there is a best, but the search is after "
             f"{', '.join(objectives.names)}. Leave stop_below out, or make a cost a limit."
@@ -359,8 +370,8 @@ def _objectives(
     return Objectives((), (task.metric, *(name for name in small if name != task.metric)))
 
 
-def _check_objectives(objectives: Objectives, task: Task) -> None:
-    known = {*task.target.metrics, *COSTS}
+def _check_objectives(objectives: Objectives, task: Task, costs: Collection[str]) -> None:
+    known = {*task.target.metrics, *costs}
     for name in objectives.names:
         if name not in known:
             raise SettingError(
@@ -368,7 +379,7 @@ def _check_objectives(objectives: Objectives, task: Task) -> None:
                 f"{did_you_mean(name, known)}"
             )
     for name in objectives.maximize:
-        if name in COSTS or not tasks.METRICS[name].greater_is_better:
+        if name in costs or not tasks.METRICS[name].greater_is_better:
             raise SettingError(f"{name!r} is better when it is small: minimize it instead.")
     for name in objectives.minimize:
         if name in task.target.metrics and tasks.METRICS[name].greater_is_better:

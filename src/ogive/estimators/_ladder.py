@@ -228,6 +228,7 @@ def within(
     task: Task,
     limits: Mapping[str, float],
     *,
+    costs: Mapping[str, hardware.Cost] | None = None,
     batch_size: int = 128,
 ) -> Callable[[Architecture], bool]:
     """Returns whether the network of an architecture costs no more than the limits.
@@ -235,11 +236,13 @@ def within(
     Args:
         network: The network function.
         task: What networks are for.
-        limits: Keys of :data:`ogive.hardware.COSTS`, each with the most that it may be.
+        limits: Keys of :data:`ogive.hardware.COSTS` or of ``costs``, each with the most that it
+            may be.
+        costs: Costs of your own; see :func:`ogive.search`.
         batch_size: Of training, for ``memory_mb``.
     """
-    cheap = [name for name in limits if name in hardware.CHEAP]
-    dear = [name for name in limits if name not in hardware.CHEAP]
+    cheap = [name for name in limits if name in hardware.CHEAP and name not in (costs or {})]
+    dear = [name for name in limits if name not in cheap]
 
     def fits(architecture: Architecture) -> bool:
         for names, device in ((cheap, "meta"), (dear, "cpu")):
@@ -247,7 +250,7 @@ def within(
                 continue
             with torch.device(device):
                 built = readings.build(network, task, architecture)
-            found = hardware.costs(built, task, names, batch_size=batch_size)
+            found = hardware.costs(built, task, names, batch_size=batch_size, own=costs)
             if any(not found[name] <= limits[name] for name in names):
                 return False
         return True

@@ -67,24 +67,30 @@ CHEAP = frozenset({"params", "size_mb", "macs", "memory_mb"})
 
 
 def costs(
-    network: nn.Module, task: Task, names: Iterable[str] = COSTS, *, batch_size: int = 128
+    network: nn.Module,
+    task: Task,
+    names: Iterable[str] = COSTS,
+    *,
+    batch_size: int = 128,
+    own: Mapping[str, Cost] | None = None,
 ) -> dict[str, float]:
     """Measures costs of a network.
 
     Args:
         network: On the meta device if only cheap costs are asked, else on the CPU.
         task: Gives the input.
-        names: Keys of :data:`COSTS`.
+        names: Keys of :data:`COSTS`, or of ``own``.
         batch_size: Of training, for ``memory_mb``.
+        own: Others, or what takes the place of one of these, such as a :class:`LatencyPredictor`.
 
     Raises:
         SettingError: If a name is no cost.
     """
-    found = {}
+    found, known = {}, {**COSTS, **(own or {})}
     for name in names:
-        if name not in COSTS:
-            raise SettingError(f"{name!r} is no cost.{did_you_mean(name, COSTS)}")
-        found[name] = COSTS[name](network, task, batch_size)
+        if name not in known:
+            raise SettingError(f"{name!r} is no cost.{did_you_mean(name, known)}")
+        found[name] = known[name](network, task, batch_size)
     return found
 
 

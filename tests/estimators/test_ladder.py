@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ogive
-from ogive.errors import BudgetError, LimitError, SettingError, TrialFailed
+from ogive.errors import BudgetError, JournalMismatch, LimitError, SettingError, TrialFailed
 from ogive.estimators import Agreement, Ladder, Run, Rung, Training, ZeroCost, plan_rungs, within
 from ogive.hardware import costs
+from ogive.journal import MemoryJournal, open_journal
 from ogive.nn import ConvBNAct, Head
 from ogive.space import Architecture, Decision, SearchSpace
 
@@ -32,6 +33,10 @@ def true(architecture, _):
 
 def noisy(architecture, _):
     return {"value": worth(architecture) + Random(architecture.key).gauss(0, 800)}
+
+
+def single(architecture, _):
+    return {"value": np.float32(worth(architecture))}
 
 
 def unrelated(architecture, _):
@@ -395,3 +400,59 @@ def test_proxies_and_an_epoch_on_digits():
         trials=2,
     )
     assert result.best.value == 1
+
+
+# On record
+
+
+def ended(estimator, calls, after):
+    """As :func:`counted`, but the process is killed when it has been called so often."""
+
+    def asked(architecture, run):
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        return counted(estimator, calls)(architecture, run)
+
+    return asked
+
+
+def two_rungs(low, high, share=0.25):
+    return Ladder([Rung("low", low, "value", share=share), Rung("high", high, "value")])
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("after", [3, 70, 90])
+def test_a_climb_that_was_ended_goes_on(after, threads, tmp_path):
+    whole, before, again = [], [], []
+    climbed = two_rungs(counted(noisy, whole), counted(true, whole)).climb(SPACE, count=80)
+    ladder = two_rungs(ended(noisy, before, after), ended(true, before, after))
+    with pytest.raises(KeyboardInterrupt):
+        ladder.climb(SPACE, count=80, journal=tmp_path / "ladder.db")
+    ladder = two_rungs(counted(noisy, again), counted(single, again))
+    with ThreadPoolExecutor(2) as pool:
+        executor = pool if threads else None
+        resumed = ladder.climb(SPACE, count=80, executor=executor, journal=tmp_path / "ladder.db")
+    assert resumed.best == climbed.best
+    assert len(before) + len(again) == len(whole)
+    assert ladder.climb(SPACE, count=8, journal=tmp_path / "ladder.db") == resumed
+    assert len(before) + len(again) == len(whole)
+    with open_journal(tmp_path / "ladder.db", read_only=True) as journal:
+        assert sum(event["kind"] == "answered" for _, event in journal.read()) == len(whole)
+    with pytest.raises(JournalMismatch, match="'seed': 0"):
+        ladder.climb(SPACE, count=80, seed=1, journal=tmp_path / "ladder.db")
+
+
+def test_the_time_before_the_end_counts():
+    journal, late, calls = MemoryJournal(), MemoryJournal(), []
+    ladder = two_rungs(ended(slow(noisy, 0.005), [], 40), slow(true, 0.01))
+    with pytest.raises(KeyboardInterrupt):
+        ladder.climb(SPACE, seconds=4, journal=journal)
+    events = [event for _, event in journal.read()]
+    times = [event["at"] for event in events[1:]]
+    assert times == sorted(times)
+    for event in events[:-1]:
+        late.append(event)
+    late.append({**events[-1], "at": 3.9})
+    ladder = two_rungs(counted(slow(noisy, 0.005), calls), counted(slow(true, 0.01), calls))
+    ladder.climb(SPACE, seconds=4, journal=late)
+    assert len(calls) < 50  # in a tenth of a second, where four would be enough for 400

@@ -14,10 +14,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from itertools import chain, islice
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +30,10 @@ from rich.progress import Progress
 from ogive import hardware
 from ogive import nn as readings
 from ogive.errors import BudgetError, LimitError, OgiveError, SettingError, TrialFailed
+from ogive.estimators._answers import Answer, Answers
 from ogive.estimators._proxies import aggregate_ranks
 from ogive.estimators._run import Estimator, Run
+from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
@@ -178,6 +182,21 @@ class Climbed:
     steps: Sequence[Step]
     notes: Sequence[str]
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "best": [architecture.to_json() for architecture in self.best],
+            "steps": [asdict(step) for step in self.steps],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Climbed:
+        steps = []
+        for step in data["steps"]:
+            found = step["agreement"]
+            steps.append(Step(**{**step, "agreement": found and Agreement(**found)}))
+        return cls([Architecture.from_json(each) for each in data["best"]], steps, data["notes"])
+
 
 def plan_rungs(
     costs: Sequence[float], *, seconds: float, shares: Sequence[float | None] | None = None
@@ -289,6 +308,7 @@ class Ladder:
         fits: Callable[[Architecture], bool] | None = None,
         seed: int = 0,
         executor: Executor | None = None,
+        journal: str | Path | Journal | None = None,
         progress: bool = False,
     ) -> Climbed:
         """Draws architectures and sends the best of them up.
@@ -311,6 +331,9 @@ class Ladder:
             seed: Of the draws, and of each run.
             executor: Where estimators run; in this thread if not given. A
                 ``WorkerPool(2, shared=ladder)`` gets the ladder once.
+            journal: A file, a database URL or a :class:`Journal` of its own, where each answer is
+                written. The same call goes on from there, whatever ended it: nothing is asked
+                again, and the time that was spent counts. What is complete is returned.
             progress: Whether a bar is shown.
 
         Raises:
@@ -318,6 +341,7 @@ class Ladder:
             LimitError: If no architecture is found within the limits.
             BudgetError: If the time does not reach for one architecture on each rung.
             TrialFailed: If the last rung fails for each architecture.
+            JournalMismatch: If the journal is of a climb of other rungs, seed or space.
         """
         if (seconds is None) == (count is None):
             raise SettingError(
@@ -333,9 +357,17 @@ class Ladder:
                 f"{next(r.name for r in self.rungs if r.share is None)!r} does not. Give it a "
                 "share, or the ladder a time in seconds."
             )
-        with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        rungs = [[rung.name, rung.fidelity] for rung in self.rungs]
+        identity = {"space": space.key, "seed": seed, "rungs": rungs}
+        opened = open_journal(journal) if isinstance(journal, str | Path) else nullcontext(journal)
+        with opened as log, Progress(console=Console(stderr=True), disable=not progress) as bar:
+            answers = Answers(log, identity)
+            if answers.result is not None:
+                return Climbed.from_json(answers.result)
             pool = _drawn(space, fits, Random(seed))
-            return _Climb(self, pool, seconds, count, seed, executor, bar).run()
+            climbed = _Climb(self, pool, seconds, count, seed, executor, answers, bar).run()
+            answers.end(climbed.to_json())
+            return climbed
 
 
 def _drawn(
@@ -392,15 +424,17 @@ class _Climb:
         count: int | None,
         seed: int,
         executor: Executor | None,
+        answers: Answers,
         bar: Progress,
     ) -> None:
         self._ladder, self._pool = ladder, pool
         self._seconds, self._count = seconds, count
         self._seed, self._executor, self._bar = seed, executor, bar
+        self._record = answers
         self._seen = [_Seen(rung) for rung in ladder.rungs]
         self._notes: list[str] = []
         self._tasks = [bar.add_task(rung.name, total=None) for rung in ladder.rungs]
-        self._end = math.inf if seconds is None else time.monotonic() + seconds
+        self._end = math.inf if seconds is None else seconds
 
     def run(self) -> Climbed:
         probes = self._probed()
@@ -454,7 +488,7 @@ class _Climb:
             return counts
         return plan_rungs(
             [seen.seconds for seen in self._seen],
-            seconds=max(0.0, self._end - time.monotonic()),
+            seconds=max(0.0, self._end - self._record.seconds),
             shares=[rung.share for rung in self._ladder.rungs],
         )
 
@@ -487,7 +521,7 @@ class _Climb:
         costs = [seen.seconds for seen in self._seen]
         slices = [cost * number for cost, number in zip(costs, counts, strict=True)]
         # The plan in shares of what is left now, so that all of it ends in time.
-        begun, whole, spent, saved = time.monotonic(), sum(slices), 0.0, 0.0
+        begun, whole, spent, saved = self._record.seconds, sum(slices), 0.0, 0.0
         below: _Seen | None = None
         for i, seen in enumerate(self._seen):
             spent += slices[i]
@@ -521,13 +555,14 @@ class _Climb:
         total: int | None = None,
     ) -> float:
         """Asks a rung for those that it has not seen; returns the seconds that each took."""
-        seen, begun, before = self._seen[i], time.monotonic(), len(self._seen[i].found)
+        seen, begun, before = self._seen[i], self._record.seconds, len(self._seen[i].found)
         if total is not None:
             self._bar.update(self._tasks[i], total=total)
         new = (a for a in candidates if a not in seen.found)
         inside = 0.0
         for architecture, (answer, seconds) in self._answers(i, new, until):
             inside += seconds
+            self._record.note(seen.rung.name, architecture, answer, seconds)
             if isinstance(answer, str):
                 seen.failure = answer
             metrics = seen.found[architecture] = {} if isinstance(answer, str) else answer
@@ -537,27 +572,25 @@ class _Climb:
         if not measured:
             return seen.seconds
         # Side by side they take less than each for itself, and more where workers still start.
-        return max(1e-9, min(time.monotonic() - begun, inside)) / measured
+        return max(1e-9, min(self._record.seconds - begun, inside)) / measured
 
     def _answers(
         self, i: int, candidates: Iterator[Architecture], until: float
-    ) -> Iterator[tuple[Architecture, tuple[_Answer, float]]]:
+    ) -> Iterator[tuple[Architecture, tuple[Answer, float]]]:
         """Asks for the first of them in any case, and for others while there is time."""
-        executor = self._executor
-        asked = (
-            architecture
-            for place, architecture in enumerate(candidates)
-            if place == 0 or time.monotonic() < until
-        )
-        if executor is None:
-            for architecture in asked:
-                yield architecture, _tried(self._ladder, i, architecture, self._seed)
-            return
-        running = {
-            executor.submit(_tried, self._ladder, i, architecture, self._seed): architecture
-            for architecture in asked
-        }
-        left = None if until == math.inf else max(0.0, until - time.monotonic())
+        running: dict[Future[tuple[Answer, float]], Architecture] = {}
+        for place, architecture in enumerate(candidates):
+            if place > 0 and self._record.seconds >= until:
+                break
+            known = self._record.known(self._seen[i].rung.name, architecture)
+            asked = self._ladder, i, architecture, self._seed
+            if known is not None:
+                yield architecture, known
+            elif self._executor is None:
+                yield architecture, _tried(*asked)
+            else:
+                running[self._executor.submit(_tried, *asked)] = architecture
+        left = None if until == math.inf else max(0.0, until - self._record.seconds)
         with suppress(TimeoutError):
             for future in as_completed(running, timeout=left):
                 yield running.pop(future), _answer(future)
@@ -567,22 +600,19 @@ class _Climb:
             yield running[future], _answer(future)
 
 
-_Answer = Mapping[str, float] | str
-"""What an estimator returned, or why it failed."""
-
-
-def _tried(ladder: Ladder, i: int, architecture: Architecture, seed: int) -> tuple[_Answer, float]:
+def _tried(ladder: Ladder, i: int, architecture: Architecture, seed: int) -> tuple[Answer, float]:
     """Asks an estimator; returns the seconds that it took, too."""
     rung, begun = ladder.rungs[i], time.monotonic()
-    answer: _Answer
+    answer: Answer
     try:
-        answer = dict(rung.estimator(architecture, Run(fidelity=rung.fidelity, seed=seed)))
+        found = rung.estimator(architecture, Run(fidelity=rung.fidelity, seed=seed))
+        answer = {name: float(value) for name, value in found.items()}
     except Exception as error:  # noqa: BLE001  # an estimator may raise anything
         answer = _reason(error)
     return answer, time.monotonic() - begun
 
 
-def _answer(future: Future[tuple[_Answer, float]]) -> tuple[_Answer, float]:
+def _answer(future: Future[tuple[Answer, float]]) -> tuple[Answer, float]:
     """What a future holds; a worker that died is a failure of its architecture, too."""
     try:
         return future.result()

@@ -61,6 +61,7 @@ def test_the_first_channels_are_mixed_and_the_rest_go_by(digits, images):
     assert mixed.partial == {"op"}
     mixed.weights["op"] = torch.tensor([0.3, 0.7])
     outputs = mixed(images)
+    mixed.bind()
     stem, layer, head = mixed.network
     x = stem(images)
     shared = {name: each for name, each in supernet.named_parameters() if "[conv]" in name}
@@ -94,6 +95,7 @@ def test_common_layers_can_be_narrowed(name, option, digits, images):
     assert mixed.partial == {"op"}
     mixed.weights["op"] = torch.tensor([0.5, 0.5])
     assert mixed(images).shape == (3, 10)
+    mixed.bind()
     for place, shared, _ in mixed._bound:
         if f"[{name}]" in place.name and place.attribute != "num_batches_tracked":
             assert place.tensor.shape[0] * 4 == shared.shape[0]

@@ -80,6 +80,15 @@ def test_routes_of_ready_made_spaces_compute_what_their_networks_do(name):
             assert torch.equal(route(inputs), alone.eval()(inputs))
 
 
+def test_routes_that_are_kept_ready_hold_no_weights_of_their_own(supernet, images):
+    for architecture in supernet.space.enumerate():
+        supernet(architecture, images)
+    shared = {t.untyped_storage().data_ptr() for t in supernet.state_dict().values()}
+    for architecture in supernet.space.enumerate():
+        for tensor in supernet.route(architecture).network.state_dict().values():
+            assert tensor.untyped_storage().data_ptr() in shared
+
+
 def test_an_extracted_network_is_as_the_function_builds_it(supernet, digits):
     architecture = supernet.space.sample(Random(1))
     alone = supernet.extract(architecture)

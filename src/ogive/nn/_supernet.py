@@ -271,7 +271,7 @@ class Route:
     those that it takes.
 
     Attributes:
-        network: The network; its tensors are slices since the last call.
+        network: The network; its tensors are slices while it computes.
     """
 
     def __init__(self, network: nn.Module, bound: list[_Bound]) -> None:
@@ -286,6 +286,10 @@ class Route:
     def __call__(self, inputs: Tensor) -> Tensor:
         self.bind()
         outputs: Tensor = self.network(inputs)
+        # Slices are copies: of all the routes that are kept ready, many times the shared weights.
+        for place, shared, part in self._bound:
+            if part is not None:
+                place.put(shared)
         return outputs
 
     @property

@@ -38,7 +38,7 @@ from ogive.journal import MemoryJournal, open_journal
 from ogive.nn import Supernet, record
 from ogive.oneshot import Inherited
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import RandomSearch
+from ogive.strategies import Auto, RandomSearch
 
 HERE = Path(__file__).parent
 SPACE = SearchSpace([Decision(f"d{i}", "ordinal", options=(0, 1, 2, 3)) for i in range(4)])
@@ -538,6 +538,8 @@ def test_a_search_for_several_needs_a_strategy_that_weighs_them(tmp_path):
 
     with pytest.raises(SettingError, match=r"looks at the first alone\. Take one of auto"):
         estimated(tmp_path, estimator=two, strategy="bo", minimize="price")
+    with pytest.raises(SettingError, match=r"Auto looks at the first alone"):
+        estimated(tmp_path, estimator=two, strategy=Auto(SPACE), minimize="price")
     assert len(estimated(tmp_path, estimator=two, strategy="local", minimize="price").trials) == 60
 
 

@@ -337,13 +337,14 @@ def test_only_the_youngest_live():
     assert best not in strategy._alive  # The best died of age.
 
 
-def test_what_breaks_in_a_longer_training_is_no_parent():
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_what_breaks_in_a_longer_training_is_no_parent(value):
     space = SearchSpace([Decision("x", "integer", low=0, high=10**9)])
     strategy = RegularizedEvolution(space, population=2, sample=2)
     breaks, holds = (Architecture({"x": x}) for x in (10**8, 9 * 10**8))
     strategy.tell(ended(running(0, Proposal(breaks, 0.5)), 2.0))
     strategy.tell(ended(running(1, Proposal(holds, 0.5)), 1.0))
-    strategy.tell(ended(running(2, Proposal(breaks, 1.0, parent=0)), None))
+    strategy.tell(ended(running(2, Proposal(breaks, 1.0, parent=0)), value))
     children = [p.architecture["x"] for p in strategy.ask(20, Random(0))]
     assert np.median(children) > 5 * 10**8
 
@@ -405,6 +406,20 @@ def test_under_a_tight_limit_it_soon_proposes_what_fits():
         else:
             strategy.tell(replace(trial, state="rejected", error="params"))
     assert np.mean(fitting[150:]) > 0.25
+
+
+def test_heirs_fill_the_population_that_a_limit_keeps_small():
+    space = SearchSpace([Decision("x", "integer", low=0, high=10**9)])
+    strategy = RegularizedEvolution(space, population=10, sample=2, inherit=0.5)
+    parents = []
+    for number in range(60):
+        (proposal,) = strategy.ask(1, Random(number))
+        trial = running(number, proposal)
+        strategy.tell(trial)
+        parents.append(proposal.parent)
+        x = proposal.architecture["x"]
+        strategy.tell(replace(trial, state="rejected") if x % 2 else ended(trial, float(x)))
+    assert None not in parents[30:]
 
 
 def test_evolution_beats_random_search_on_nas_bench_201(data):

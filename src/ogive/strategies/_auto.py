@@ -77,7 +77,7 @@ class Auto(Strategy):
         self.many = many
         self.features = features
         self.start_from = tuple(map(space.validate, start_from))
-        several = objectives > 1
+        self.multiobjective = several = objectives > 1
         proposer: Strategy = (NSGA2 if several else RegularizedEvolution)(
             space, start_from=start_from
         )

@@ -109,5 +109,5 @@ class RegularizedEvolution(Strategy):
             self._alive[trial.architecture] = trial
             if len(self._alive) > self.population:
                 self._alive.popitem(last=False)  # The oldest dies (Algorithm 1, last line).
-        elif trial.state == "failed":
+        elif trial.state in ("failed", "complete"):
             self._alive.pop(trial.architecture, None)  # It broke when it was trained for longer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from ogive.space import Architecture
 from ogive.strategies._pareto import comparable
 from ogive.trial import Trial
 
@@ -20,28 +21,30 @@ class Filling:
     meet does not turn the start into a search for any at all.
 
     Attributes:
-        size: How many complete trials fill the population.
+        size: How many networks that were trained fill the population.
     """
 
     size: int
     _running: set[int] = field(default_factory=set)
-    _complete: int = 0
+    _complete: set[Architecture] = field(default_factory=set)
     _rejected: int = 0
 
     def tell(self, trial: Trial) -> None:
-        first = trial.proposal.parent is None
+        if len(self._complete) >= self.size:
+            return
         if trial.state == "running":
-            if first:
+            if trial.architecture not in self._complete:  # else one of its goes on
                 self._running.add(trial.number)
             return
         self._running.discard(trial.number)
         if comparable(trial):
-            self._complete += first
+            self._complete.add(trial.architecture)
         elif trial.state == "rejected":
             self._rejected += 1
 
     def draws(self, rng: Random) -> bool:
         """Whether the next architecture is to be drawn; one trial must be complete."""
-        if self._complete + len(self._running) >= self.size:
+        complete = len(self._complete)
+        if complete + len(self._running) >= self.size:
             return False
-        return rng.random() < self._complete / (self._complete + self._rejected)
+        return rng.random() < complete / (complete + self._rejected)

@@ -24,15 +24,17 @@ class LocalSearch(Strategy):
     The algorithm of the paper, except that
 
     * a climb starts from the best of several random architectures, and goes on from the first
-      neighbour found to be better instead of the best of all (both as in the authors' own code);
-      neighbours come in random order;
+      neighbour found to be better instead of the best of all (both are settings of the authors'
+      own code); neighbours come in random order, and a start that is better than the climb that
+      it was tried beside takes its place;
     * it is asynchronous: workers explore the neighbours of one centre side by side, and whatever
       turns out better is the next centre. While the last neighbours are out, free workers try
       starts for the next climb;
     * no network is tried twice: a climb does not go over the ground of an earlier one;
-    * with several objectives a climb has a front instead of one best. What no member dominates
-      joins it, and the neighbours of the member with the most room around it (the largest
-      crowding distance) are explored next. The climb ends when those of every member are.
+    * with several objectives a climb has a front instead of one best, as in Pareto local search
+      (Paquete, Chiarandini & Stützle 2004). What no member dominates joins it, and the neighbours
+      of the member with the most room around it (the largest crowding distance) are explored
+      next. The climb ends when those of every member are.
 
     A training that goes on from a shorter one is no step of a climb: it cannot be compared with
     neighbours that were not trained as long. Where some begin with longer trainings than others

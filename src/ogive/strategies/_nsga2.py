@@ -90,7 +90,7 @@ class NSGA2(Strategy):
         if comparable(trial):
             others = self._without(trial.architecture)
             self._alive = _ranked([*others, trial])[: self.population]  # Section III-C.
-        elif trial.state == "failed":
+        elif trial.state in ("failed", "complete"):
             self._alive = self._without(trial.architecture)  # It broke when trained for longer.
 
     def _without(self, architecture: Architecture) -> list[Trial]:

@@ -106,7 +106,7 @@ class StrategyContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "_objectives" in metafunc.fixturenames:
-            several = self.make(_ONE).multiobjective
+            several = type(self.make(_ONE)).multiobjective
             metafunc.parametrize("_objectives", (1, 2) if several else (1,), indirect=True)
 
     @pytest.fixture

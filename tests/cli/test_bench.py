@@ -39,6 +39,7 @@ def table(tmp_path: Path) -> Path:
         c10valid_val_acc_200_avg=good,
         c10_test_acc_200_avg=good + 50,
         params_m_c10=good / 10,
+        c10valid_train_sec_per_epoch=np.full(len(good), 1 / 200),
     )
     return path
 
@@ -87,7 +88,6 @@ def test_two_objectives(ogive, table):
 
 
 def test_a_run_by_the_clock(ogive, table):
-    # Where a table has no seconds, a training counts as one.
     code, out, err = bench(
         ogive, table, "--protocol", "time", "--seconds", 12,
         "--signal", "c10valid_val_acc_200_avg", "--json",

@@ -132,7 +132,7 @@ def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
     assert summary["status"] == "complete"
     assert summary["test"]["accuracy"] > 0.8
     assert summary["stopped"] == {"below": 0.01, "trials": 0, "epochs": 0}
-    assert "trial" in done.stderr
+    assert "complete" in done.stderr
     assert "a user's own words" in done.stderr
     assert "Traceback" not in done.stderr
     assert "\x1b" not in done.stderr  # A pipe is no terminal, whatever FORCE_COLOR says.

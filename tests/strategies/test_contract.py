@@ -338,9 +338,9 @@ def test_only_the_youngest_live():
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
-def test_what_breaks_in_a_longer_training_is_no_parent(value):
-    space = SearchSpace([Decision("x", "integer", low=0, high=10**9)])
-    strategy = RegularizedEvolution(space, population=2, sample=2)
+@pytest.mark.parametrize("name", ["evolution:population=2,sample=2", "nsga2:population=2"])
+def test_what_breaks_in_a_longer_training_is_no_parent(name, value):
+    strategy = by_name(name, SearchSpace([Decision("x", "integer", low=0, high=10**9)]))
     breaks, holds = (Architecture({"x": x}) for x in (10**8, 9 * 10**8))
     strategy.tell(ended(running(0, Proposal(breaks, 0.5)), 2.0))
     strategy.tell(ended(running(1, Proposal(holds, 0.5)), 1.0))

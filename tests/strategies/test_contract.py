@@ -77,7 +77,7 @@ class TestASHAOverRandom(StrategyContract):
 
 
 class TestBayesian(StrategyContract):
-    trials = 40
+    trials = 30
 
     def make(self, space):
         return BayesianOptimization(space)
@@ -91,7 +91,7 @@ class TestThompson(StrategyContract):
 
 
 class TestBANANAS(StrategyContract):
-    trials = 40
+    trials = 30
 
     def make(self, space):
         return BANANAS(space)
@@ -160,11 +160,15 @@ class TestTPE(StrategyContract):
 
 
 class TestBOHB(StrategyContract):
+    trials = 100
+
     def make(self, space):
         return BOHB(space)
 
 
 class TestOptuna(StrategyContract):
+    trials = 100
+
     def make(self, space):
         settings = {"population_size": 10}
         return OptunaSampler(space, sampler="NSGAIISampler", sampler_settings=settings)

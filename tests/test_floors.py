@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "ogive"
 FLOORS = {
     "_blas": 0,
     "_doors": 0,
+    "_whole": 0,
     "errors": 0,
     "text": 0,
     "space": 1,

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ogive import task as tasks
+from ogive._whole import write_whole
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import (
     Curve,
@@ -371,7 +372,7 @@ def test_a_disk_that_fills_while_tensors_are_written_is_said_to_be_full(tmp_path
             lambda path: save_file(tensors, path),
         ):
             with pytest.raises(OSError, match="No space left") as caught:
-                module.write_whole(folder / "model", write)
+                write_whole(folder / "model", write)
             assert caught.value.errno == errno.ENOSPC
             assert not list(folder.iterdir())
     finally:

@@ -154,6 +154,8 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(SettingError, match=r"other\.json is not that"):
             LatencyPredictor.load(tmp_path / "other.json")
+    with pytest.raises(SettingError, match=r"none\.json is not that"):
+        LatencyPredictor.load(tmp_path / "none.json")
 
 
 def test_a_table_measures_each_operation_once_and_reads_off_others_of_its_kind():

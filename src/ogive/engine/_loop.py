@@ -189,9 +189,7 @@ class Loop:
             for number, (proposal, role) in enumerate(proposals, first):
                 self._append(started(self._me, number, proposal, role))
             self.sync()
-            claimed += (
-                self.state.trials[number] for number in range(first, first + len(proposals))
-            )
+            claimed += (self.state.trials[n] for n in range(first, len(self.state.trials)))
         return claimed
 
     def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:

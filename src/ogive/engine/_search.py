@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ogive import text
+from ogive._whole import write_whole
 from ogive.engine import _handover
 from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
@@ -383,10 +384,8 @@ class _Search:
 
     def _write(self, state: SearchState, extra: Mapping[str, Any] | None = None) -> None:
         summary = text.finite(summary_of(state, self._setup.folder, extra))
-        path = self._setup.folder / "summary.json"
-        part = path.with_suffix(".part")  # what stands at its place is always whole
-        part.write_text(json.dumps(summary, indent=1))
-        part.replace(path)
+        written = json.dumps(summary, indent=1)
+        write_whole(self._setup.folder / "summary.json", lambda part: part.write_text(written))
         _handover.write_report(summary, self._setup.folder)
 
     def _result(self, state: SearchState) -> Result:

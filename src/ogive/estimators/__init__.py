@@ -41,7 +41,6 @@ from ogive.estimators._train import (
     predict,
     step_seconds,
     train,
-    write_whole,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +96,6 @@ __all__ = [
     "train",
     "train_together",
     "within",
-    "write_whole",
 ]
 
 # A model, which workers can do without.

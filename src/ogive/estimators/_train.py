@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import copy
-import errno
 import math
-import os
 import pickle
-import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -24,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ogive import nn as readings
+from ogive._whole import write_whole
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators._batch import Batch
 from ogive.estimators._batches import Batches, Data, FitOn, laid_out, learned
@@ -45,7 +42,6 @@ __all__ = [
     "predict",
     "step_seconds",
     "train",
-    "write_whole",
 ]
 
 Precision = Literal["fp32", "bf16"]
@@ -53,9 +49,6 @@ Precision = Literal["fp32", "bf16"]
 _EVALUATION_BATCH = 512
 
 _MODEL, _CHECKPOINT = "model.safetensors", "checkpoint.pt"
-
-_NO_ROOM = 1 << 20
-"""Bytes; a disk with less is full, where a file could not be written."""
 
 _LOOK = 64
 """Samples on which new layers of a network that inherits are tried."""
@@ -540,23 +533,6 @@ def _constant(task: Task) -> dict[str, float]:
         finished = np.full((len(targets), 1), known.mean())
         loss = float(((targets - known.mean()) ** 2).mean() / max(1e-12, known.var()))
     return {**task.score(finished, targets), "loss": loss}
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        OSError: Also where the disk is full, which writers of tensors say in words of their own.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        write(part)
-    except (RuntimeError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        if shutil.disk_usage(path.parent).free < _NO_ROOM:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
-    part.replace(path)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ogive._whole import write_whole
 from ogive.errors import SettingError
 from ogive.hardware._latency import Engine, measure_latency
 from ogive.hardware._parts import Part, Parts, network_parts, operations
@@ -146,25 +147,22 @@ class LatencyPredictor:
             "ms": times.tolist(),
             "table": None if self._table is None else self._table.to_json(),
         }
-        part = Path(path).with_suffix(".part")
-        part.write_text(json.dumps(saved))
-        part.replace(path)
+        write_whole(Path(path), lambda part: part.write_text(json.dumps(saved)))
 
     @classmethod
     def load(cls, path: str | Path) -> LatencyPredictor:
         """Learns anew from what :meth:`save` wrote, on this machine or another one.
 
         Raises:
-            SettingError: If that is something else.
+            SettingError: If that is not there, or something else.
         """
-        text = Path(path).read_text()
         try:
-            saved = json.loads(text)
+            saved = json.loads(Path(path).read_text())
             parts = [Part(*part) for part in saved["parts"]]
             networks = [{parts[i]: count for i, count in some} for some in saved["networks"]]
             table = None if saved["table"] is None else OperationTable.from_json(saved["table"])
             return cls(table).fit(networks, saved["ms"])
-        except (ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise SettingError(
                 f"A latency predictor is loaded from what its save wrote, but {path} is not that "
                 f"({error}). Make one with learn_latency, and save it."

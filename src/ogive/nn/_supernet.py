@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ogive._whole import write_whole
 from ogive.errors import SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
@@ -200,9 +201,8 @@ class Supernet(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Writes the shared weights as safetensors, whole or not at all."""
-        part = Path(path).with_suffix(".part")
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, part)
-        part.replace(path)
+        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        write_whole(Path(path), lambda part: save_file(state, part))
 
     def load(self, path: str | Path) -> None:
         """Reads weights that :meth:`save` wrote for the same space.

@@ -9,8 +9,9 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from ogive._whole import write_whole
 from ogive.errors import SettingError
-from ogive.estimators import Run, write_whole
+from ogive.estimators import Run
 
 __all__ = ["Course", "Stateful"]
 

@@ -26,13 +26,14 @@ from ogive.trial import Trial
 
 __all__ = ["Phase", "Snapshot", "View", "live", "plain"]
 
-Phase = Literal["preflight", "search", "finalists", "final", "handover", "done"]
+Phase = Literal["preflight", "search", "finalists", "playoff", "final", "handover", "done"]
 
 PHASES: Mapping[Phase, str] = MappingProxyType(
     {
         "preflight": "checking data, space and limits",
         "search": "searching",
         "finalists": "training the finalists in full",
+        "playoff": "training the best two longer",
         "final": "training the winner",
         "handover": "writing the bundle and the report",
         "done": "done",

@@ -13,7 +13,7 @@ __all__ = ["Proposal", "Role", "State", "Trial"]
 State = Literal["running", "complete", "failed", "rejected"]
 """``rejected``: a limit ruled it out before it was trained."""
 
-Role = Literal["search", "finalist", "reference", "final"]
+Role = Literal["search", "finalist", "reference", "playoff", "final"]
 """``search`` trials are a strategy's own; the others belong to the end of a search."""
 
 

@@ -122,9 +122,13 @@ def test_no_time_is_kept_for_more_than_the_recipe_wants():
     made = planned(Budget(seconds=100_000), recipe=Recipe(epochs=30, decay=0.5))
     assert made.epochs == made.final_epochs == 30
     assert made.finals_seconds == pytest.approx(2 * 30 + (30 - 15))
+    assert not made.playoff
+    # A playoff goes on where the finalists' decay began, a final training where its own did.
     short = planned(Budget(seconds=60), recipe=Recipe(epochs=30, decay=0.5))
-    assert short.final_epochs == pytest.approx(3 * short.epochs)
-    assert short.finals_seconds == pytest.approx((2 + 3 - 0.5) * short.epochs)
+    assert short.playoff
+    assert short.final_epochs == pytest.approx(2 * short.epochs)
+    assert short.finals_seconds == pytest.approx((2 + (2 - 0.5) + (2 - 1)) * short.epochs)
+    assert short.finals_trials == 4 + 2 + 2
 
 
 @pytest.mark.parametrize("budget", [Budget(seconds=60), Budget(epochs=60)])

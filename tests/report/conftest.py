@@ -84,7 +84,11 @@ def make_summary(trials: int = 120, *, seed: int = 0, seconds: float = 180.0) ->
             "ended": ended,
             "values": [accuracy],
             "curve": [
-                {"accuracy": accuracy - 0.5 * math.exp(-1 - epoch / 2), "loss": 2 / (1 + epoch)}
+                {
+                    "step": float(epoch + 1),
+                    "accuracy": accuracy - 0.5 * math.exp(-1 - epoch / 2),
+                    "loss": 2 / (1 + epoch),
+                }
                 for epoch in range(epochs)
             ],
         }

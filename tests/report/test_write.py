@@ -104,7 +104,9 @@ def test_names_are_words_and_never_markup(make, page):
         trial["architecture"] = {
             evil + path: f"{evil}{v}" for path, v in trial["architecture"].items()
         }
-        trial["curve"] = [{evil: point["accuracy"]} for point in trial["curve"]]
+        trial["curve"] = [
+            {"step": point["step"], evil: point["accuracy"]} for point in trial["curve"]
+        ]
         trial["error"] = trial["error"] and evil
     summary["best"] |= {
         key: summary["trials"][summary["best"]["number"]][key]

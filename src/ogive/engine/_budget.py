@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,8 +34,8 @@ _FINALS_SHARE = 0.65
 _PATIENT_SHARE = 0.5
 """What part of its epochs a training with patience uses, about."""
 
-_FINAL_LENGTH = 3.0
-"""The final training, in full trainings: it goes on from a finalist's checkpoint."""
+_FINAL_LENGTH = 2.0
+"""A playoff and a final training, in full trainings; each goes on from a checkpoint before it."""
 
 
 def seconds_of(duration: str | float) -> float:
@@ -96,14 +96,14 @@ class Plan:
 
     Attributes:
         epochs: The length of a full training (fidelity 1).
-        final_epochs: How long the final training is meant to be; with a budget of time it goes on
-            while there is some. A finalist's is its beginning, or, with patience, says after how
-            many epochs it ends.
+        final_epochs: How long playoff and final training are meant to be; with a budget of time
+            they go on while there is some. A finalist's is their beginning, or, with patience,
+            says after how many epochs the final one ends.
         full_seconds: What a full training of the reference takes, in measured seconds.
         finalists: How many trials are trained in full at the end of the search.
         reference: Whether a hand-made reference is trained beside them.
         refit: Whether the winner is trained once more, on train + validation.
-        finals_seconds: Time kept for finalists, reference and final trainings.
+        finals_seconds: Time kept for finalists, reference, playoff and final trainings.
         finals_epochs: Epochs kept for them.
         finals_trials: Trials kept for them.
         handover_seconds: Time kept for export, verification and report.
@@ -111,6 +111,7 @@ class Plan:
         threads: Threads of each.
         precision: What trials compute in.
         alone: Threads of a final training that runs alone.
+        playoff: Whether the best two are trained longer before one is chosen.
     """
 
     epochs: float
@@ -127,6 +128,7 @@ class Plan:
     threads: int
     precision: Precision
     alone: int = 1
+    playoff: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -172,19 +174,33 @@ def plan(
         BudgetError: If the time does not reach for one epoch of the finals.
     """
     refit = budget.trials != 1
-    count = _finalists(budget, workers, reference, refit)
+    patient = recipe.patience is not None
+    # Where trials alone are counted, every training is as long as its recipe wants.
+    short = not patient and (budget.seconds is not None or budget.epochs is not None)
+    count = _finalists(budget, workers, reference, playoff=refit and short, refit=refit)
     reference = reference and count > 0
     first, refits = count + reference, (1 + reference) * refit
-    patient = recipe.patience is not None
+    pair = 2 if refit and short and first > 1 else 0
     longest = 1.0 if patient else _FINAL_LENGTH
-    # What a final training need not do again: it goes on where a finalist's decay began.
+    # What a longer training need not do again: it goes on where a shorter one's decay began.
     done = 0.0 if patient or recipe.schedule == "cosine" else 1 - recipe.decay
-    fulls = math.ceil(first / workers) + (longest - done) * math.ceil(refits / workers)
-    fulls *= _PATIENT_SHARE if patient else 1.0
+
+    def length(trainings: Callable[[int], float], epochs: float, final: float) -> float:
+        """The epochs of the finals, where ``trainings`` counts how many wait for one another."""
+        return (
+            trainings(first) * epochs
+            + trainings(pair) * (final - done * epochs)
+            + trainings(refits) * (final - done * (final if pair else epochs))
+        )
+
+    def rounds(trainings: int) -> float:
+        return math.ceil(trainings / workers) * (_PATIENT_SHARE if patient else 1.0)
+
+    fulls = length(rounds, 1.0, longest)
     epochs, finals_seconds, handover = float(recipe.epochs), 0.0, 0.0
     if budget.epochs is not None:
         # The search gets at least as many epochs as the finals.
-        trainings = first + (longest - done) * refits
+        trainings = length(float, 1.0, longest)
         epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, trainings))))
     if budget.seconds is not None:
         left = budget.seconds - spent
@@ -203,21 +219,22 @@ def plan(
             )
         epochs = min(epochs, affordable)
     final_epochs = min(float(recipe.epochs), longest * epochs)
+    if final_epochs <= epochs:
+        pair = 0  # The finalists are as long as a final training: there is nothing to see anew.
     if budget.seconds is not None:
-        # Short of the recipe's end, a final training is as long as was counted above; else less.
-        rounds = math.ceil(first / workers) * epochs
-        rounds += math.ceil(refits / workers) * (final_epochs - done * epochs)
-        finals_seconds = rounds * epoch_seconds * (_PATIENT_SHARE if patient else 1.0)
+        # Short of the recipe's end, the longer ones are as long as was counted above; else less.
+        finals_seconds = length(rounds, epochs, final_epochs) * epoch_seconds
     return Plan(
         epochs=epochs,
         final_epochs=final_epochs,
         full_seconds=epochs * epoch_seconds,
         finalists=count,
         reference=reference,
+        playoff=pair > 0,
         refit=refit,
         finals_seconds=finals_seconds,
-        finals_epochs=first * epochs + refits * (final_epochs - done * epochs),
-        finals_trials=first + refits,
+        finals_epochs=length(float, epochs, final_epochs),
+        finals_trials=first + pair + refits,
         handover_seconds=handover,
         workers=workers,
         threads=threads,
@@ -226,10 +243,12 @@ def plan(
     )
 
 
-def _finalists(budget: Budget, workers: int, reference: bool, refit: bool) -> int:
+def _finalists(
+    budget: Budget, workers: int, reference: bool, *, playoff: bool, refit: bool
+) -> int:
     """As many finalists as fill the workers beside the reference, if the trials reach for them."""
     count = 3 if workers > 1 else 2
-    extra = reference + (1 + reference) * refit
+    extra = reference + 2 * playoff + (1 + reference) * refit
     while budget.trials is not None and count and 2 * (count + extra) > budget.trials:
         count -= 1
     return count

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ogive.engine._budget import Plan
-from ogive.engine._state import SearchState
+from ogive.engine._state import SearchState, best_first
 from ogive.space import Architecture
 from ogive.trial import Proposal, Role, Trial
 
@@ -15,8 +15,11 @@ __all__ = ["Finals"]
 class Finals:
     """Names the trainings that are still to be begun; a pure function of the state.
 
-    First the reference and the best of the search are trained in full, beside each other. Then
-    the best of those, and the reference, go on to a longer training on train + validation.
+    First the reference and the best of the search are trained in full, beside each other. Where
+    that is shorter than the final training, it favours what learns quickly: so, if the reference
+    is not the best, that one and it (else the best two) meet in a playoff, a longer training on
+    the training split. The winner, and the reference, go on to the final training on train +
+    validation.
     """
 
     def __init__(self, plan: Plan, reference: Architecture | None) -> None:
@@ -30,8 +33,12 @@ class Finals:
         if state.running("search"):
             return
         yield from self._finalists(state)
-        if self._plan.refit and self.finished(state):
-            yield from self._refits(state)
+        if not self._plan.refit or not self.finished(state):
+            return
+        playoffs = list(self._further(state, self.pair(state), "playoff"))
+        yield from playoffs
+        if not playoffs and not state.running("playoff"):
+            yield from self._further(state, self.longer(state), "final")
 
     def waiting(self, state: SearchState) -> int:
         """How many of the first trainings, of finalists and the reference, are yet to begin."""
@@ -51,7 +58,7 @@ class Finals:
         return None if longest is None else longest.number
 
     def finished(self, state: SearchState) -> bool:
-        """Whether the winner among the finalists is known."""
+        """Whether all of the first trainings have ended."""
         if state.running("search", "finalist", "reference") or self._missing(state):
             return False
         return self._reference is None or bool(state.role("reference"))
@@ -74,25 +81,58 @@ class Finals:
             heir = state.inherits(trial) is not None
             yield Proposal(trial.architecture, parent=None if heir else trial.number), "finalist"
 
-    def _refits(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
-        begun = {trial.architecture for trial in state.role("final")}
-        for trial in self.longer(state):
+    def _further(
+        self, state: SearchState, trials: Iterable[Trial], role: Role
+    ) -> Iterator[tuple[Proposal, Role]]:
+        begun = {trial.architecture for trial in state.role(role)}
+        for trial in trials:
             if trial.architecture not in begun:
-                yield Proposal(trial.architecture, parent=trial.number), "final"
+                yield Proposal(trial.architecture, parent=trial.number), role
+
+    def pair(self, state: SearchState) -> list[Trial]:
+        """Those that meet in the playoff: none where the reference is the best already."""
+        if not self._plan.playoff:
+            return []
+        full = state.full()
+        if self._reference is None:
+            others = (t for t in full if t.architecture != full[0].architecture)
+            other = next(others, None)
+        else:
+            other = self._trained_reference(state)
+        if other is None or other.architecture == full[0].architecture:
+            return []
+        return [full[0], other]
 
     def longer(self, state: SearchState) -> list[Trial]:
-        """Those that go on to a longer training: the winner and the reference, if not the same."""
+        """Those that go on to the final training: the winner and the reference, if not the same."""
         both = (self.winner(state), self.reference(state))
         return list({trial.architecture: trial for trial in both if trial is not None}.values())
 
+    def candidates(self, state: SearchState) -> list[Trial]:
+        """What was measured on the validation split, best first; each by its longest training."""
+        played = self._played(state)
+        ranked = [
+            *(best_first(played.values()) if len(played) > 1 else ()),
+            *(played.get(trial.architecture, trial) for trial in state.full()),
+            *state.ranked(),
+        ]
+        return list({trial.number: trial for trial in ranked}.values())
+
     def winner(self, state: SearchState) -> Trial | None:
         """The best network that was measured on the validation split."""
-        return next(iter([*state.full(), *state.ranked()]), None)
+        return next(iter(self.candidates(state)), None)
 
     def reference(self, state: SearchState) -> Trial | None:
-        """The reference, trained as the finalists were."""
+        """The reference, trained as the finalists were, or as long as the winner in a playoff."""
+        trained = self._trained_reference(state)
+        return None if trained is None else self._played(state).get(trained.architecture, trained)
+
+    def _trained_reference(self, state: SearchState) -> Trial | None:
         trials = state.role("reference")
         return trials[0] if trials and trials[0].state == "complete" else None
+
+    def _played(self, state: SearchState) -> dict[Architecture, Trial]:
+        return {t.architecture: t for t in state.role("playoff") if t.state == "complete"}
 
     def final(self, state: SearchState, trial: Trial | None) -> Trial | None:
         """The trial with the weights to hand over: the training that went on, where there is one."""

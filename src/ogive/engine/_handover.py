@@ -93,7 +93,7 @@ def handed_over(setup: Setup, state: SearchState) -> Chosen:
 
 
 def _candidates(setup: Setup, finals: Finals, state: SearchState) -> Iterator[Trial]:
-    for trial in {t.number: t for t in [*state.full(), *state.ranked()]}.values():
+    for trial in finals.candidates(state):
         final = finals.final(state, trial)
         if final is not None and _weights(setup, final).exists():
             yield trial

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -332,9 +332,9 @@ class Loop:
 
     def _epochs(self, trial: Trial) -> float:
         """The length of a full training."""
-        if trial.role != "final":
+        if trial.role not in ("playoff", "final"):
             return self._plan.epochs
-        # What is left of the time is the final training's, up to what its recipe wants.
+        # What is left of the time is theirs, up to what the recipe wants.
         timed = self._setup.budget.seconds is not None
         recipe = self._setup.recipe_of(trial.architecture)
         longest = float(recipe.epochs) if timed else self._plan.final_epochs
@@ -368,13 +368,21 @@ class Loop:
             )
         left = self.left() - plan.handover_seconds
         if trial.role == "final":
-            refits, begun = len(self.finals.longer(self.state)), len(self.state.role("final"))
-            rounds = plan.rounds(max(1, refits - begun + 1))
+            rounds = self._rounds("final", self.finals.longer(self.state))
+            return max(1.0, left / rounds - 1)
+        if trial.role == "playoff":
+            # As long as the final training after it, which goes on from its checkpoint.
+            rounds = self._rounds("playoff", self.finals.pair(self.state))
+            rounds += plan.rounds(1 + plan.reference)
             return max(1.0, left / rounds - 1)
         refits = (1 + plan.reference) * plan.refit
         rounds = plan.rounds(self.finals.waiting(self.state) + 1)
         further = plan.rounds(refits) * plan.final_epochs / plan.epochs
         return max(1.0, min(2 * plan.full_seconds, left / (rounds + further)))
+
+    def _rounds(self, role: Role, trials: Sequence[Trial]) -> int:
+        """How many rounds the trainings of a role still take, with one that begins now."""
+        return self._plan.rounds(max(1, len(trials) - len(self.state.role(role)) + 1))
 
     def _outcome(self, running: _Running) -> dict[str, Any]:
         """The event that ends a trial.
@@ -468,7 +476,9 @@ class Loop:
     def _phase(self) -> Phase:
         if self.state.closed is None:
             return "search"
-        return "final" if self.state.role("final") else "finalists"
+        if self.state.role("final"):
+            return "final"
+        return "playoff" if self.state.role("playoff") else "finalists"
 
     def _share(self, running: _Running) -> float:
         lines = len(_curve(running.run.folder))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from ogive.errors import TrialFailed
 from ogive.space import Architecture
 from ogive.trial import Proposal, Role, State, Trial
 
-__all__ = ["LEASE", "Clock", "Me", "SearchState", "ended", "started"]
+__all__ = ["LEASE", "Clock", "Me", "SearchState", "best_first", "ended", "started"]
 
 LEASE = 60.0
 """Seconds without a sign of life after which a process's trials are taken over."""
@@ -281,7 +282,7 @@ class SearchState:
             known = longest.get(trial.architecture.key)
             if trial.state == "complete" and (known is None or trial.fidelity > known.fidelity):
                 longest[trial.architecture.key] = trial
-        return sorted(longest.values(), key=lambda trial: trial.value, reverse=True)
+        return best_first(longest.values())
 
     def inherits(self, trial: Trial) -> Architecture | None:
         """The architecture whose weights a trial began with, where it is another one."""
@@ -297,12 +298,20 @@ class SearchState:
     def full(self) -> list[Trial]:
         """Complete trials that were trained in full, the reference among them, best first."""
         trials = self.role("finalist", "reference", "search")
-        full = [t for t in trials if self.in_full(t)]
-        return sorted(full, key=lambda trial: trial.value, reverse=True)
+        return best_first(t for t in trials if self.in_full(t))
 
     def best(self) -> Trial | None:
         """The best trial so far; one that was trained in full comes before any other."""
         return self._best
+
+
+def best_first(trials: Iterable[Trial]) -> list[Trial]:
+    """Sorts by the first objective and, as few samples often leave a tie, by the lower loss."""
+
+    def rank(trial: Trial) -> tuple[float, float]:
+        return trial.value, -trial.metrics.get("loss", math.inf)
+
+    return sorted(trials, key=rank, reverse=True)
 
 
 def started(me: Me, number: int, proposal: Proposal, role: Role) -> dict[str, Any]:

@@ -176,6 +176,8 @@ def _reference(state: SearchState) -> dict[str, Any] | None:
     if not trials:
         return None
     trial, tested = trials[0], state.tested or {}
+    further = (t for t in state.role("playoff") if t.architecture == trial.architecture)
+    trial = next((t for t in further if t.state == "complete"), trial)
     return {
         "number": trial.number,
         "state": trial.state,

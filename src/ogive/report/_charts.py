@@ -103,12 +103,11 @@ def curves(search: Search) -> str:
         return ""
     figure = go.Figure()
     for index, row in enumerate(rows):
-        points = [
-            (epoch, point[goal]) for epoch, point in enumerate(row.curve, 1) if goal in point
-        ]
-        reference = row.role == "reference"
+        # One that went on from a checkpoint begins where that was written.
+        points = [(point["step"], point[goal]) for point in row.curve if goal in point]
+        reference = row.role == "reference" or row == search.reference
         figure.add_scatter(
-            x=[epoch for epoch, _ in points],
+            x=[step for step, _ in points],
             y=[scaled(goal, value) for _, value in points],
             mode="lines+markers" if len(points) < 40 else "lines",
             name=f"{row.role} {row.number}",
@@ -224,6 +223,7 @@ def _groups(search: Search, rows: Sequence[Row]) -> list[tuple[str, list[Row], d
     special = {
         "finalist": {"color": _FINALIST, "size": 9},
         "reference": {"color": _REFERENCE, "size": 11, "symbol": "diamond"},
+        "playoff": {"color": _FINALIST, "size": 11, "symbol": "square"},
     }
     for role, marker in special.items():
         groups.append((role, [row for row in rows if row.role == role], marker))

@@ -175,8 +175,14 @@ def _reference(search: Search) -> dict[str, Any] | None:
 
 
 def _next_best(search: Search) -> Row | None:
-    """The best network of the search that was trained in full and is not the winner."""
-    rows = [row for row in search.scored if row.role == "finalist" and row != search.winner]
+    """The best network that was trained as long as the winner and is another one."""
+    winner = search.winner
+    role = "playoff" if winner is not None and winner.role == "playoff" else "finalist"
+    rows = [
+        row
+        for row in search.scored
+        if row.role == role and (winner is None or row.architecture != winner.architecture)
+    ]
     return max(rows, key=lambda row: search.goal.oriented(search.score(row)), default=None)
 
 

@@ -22,6 +22,7 @@ from _results import record
 from ogive.engine import search, summarize
 from ogive.estimators import Recipe
 from ogive.journal import open_journal
+from ogive.task import load
 
 SEARCH = Path(__file__).parents[1] / "tests" / "engine" / "searches.py"
 
@@ -106,6 +107,7 @@ def whole(given, folder, rng):
             phases[phase(run)] += 1
             print(f"seed {seed}: {dict(phases)}", flush=True)
         subprocess.run(command, check=True)
+        begin(twin, run)
         command[command.index(str(run))] = str(twin)
         subprocess.run(command, check=True)
         rows.append(counted(run))
@@ -128,6 +130,15 @@ def whole(given, folder, rng):
     }
 
 
+def begin(twin, run):
+    """Writes the journal of a search that ended with its plan: precision is part of that."""
+    twin.mkdir()
+    with open_journal(twin / "journal.db") as log:
+        for event in events(run):
+            if event["kind"] in ("opened", "planned"):
+                log.append(event)
+
+
 def one(folder, seed):
     """A whole search, short enough for a few dozen lives."""
     search(
@@ -136,7 +147,7 @@ def one(folder, seed):
         trials=12,
         limits={"macs": 500_000},
         strategy="random",
-        recipe=Recipe(epochs=4),
+        recipe=Recipe.default(load("digits")).replace(epochs=4),
         workers=1,
         seed=seed,
         out=folder,

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -204,9 +204,10 @@ class Loop:
                 # The hand-made one comes first: a start from which a strategy can go on, and
                 # within the limits where few others may be.
                 asked[0] = replace(asked[0], architecture=self._reference)
-            fitting = [proposal for proposal in asked if self._fits(proposal.fidelity)]
+            in_time = [proposal for proposal in asked if self._in_time(proposal)]
+            fitting = list(self._within_epochs(in_time))
             if asked and not fitting:
-                reason = "time"
+                reason = "epochs" if in_time else "time"
             elif not asked and not self.state.running("search"):
                 reason = "the space is exhausted"
         if reason is not None:
@@ -250,14 +251,24 @@ class Loop:
     def _search_left(self) -> float:
         return self.left() - self._plan.handover_seconds - self._plan.finals_seconds
 
-    def _fits(self, fidelity: float) -> bool:
+    def _in_time(self, proposal: Proposal) -> bool:
+        """Whether enough time is left; a training that is cut a little short is still worth it."""
         if self._setup.estimator is not None:  # How long it takes is not ours to know.
             return True
-        least, plan = 0.4 * self._trained(fidelity), self._plan
-        return (
-            self._search_left() > least * plan.full_seconds
-            and self._epochs_left() > least * plan.epochs
-        )
+        seconds = self._trained(proposal.fidelity) * self._plan.full_seconds
+        return self._search_left() > 0.4 * seconds
+
+    def _within_epochs(self, proposals: Iterable[Proposal]) -> Iterator[Proposal]:
+        """Those whose epochs are left, beside each other's."""
+        if self._setup.estimator is not None:
+            yield from proposals
+            return
+        left = self._epochs_left() + 1e-6
+        for proposal in proposals:
+            epochs = self._trained(proposal.fidelity) * self._plan.epochs
+            if epochs <= left:
+                left -= epochs
+                yield proposal
 
     # Running them
 
@@ -334,8 +345,8 @@ class Loop:
         """The length of a full training."""
         if trial.role not in ("playoff", "final"):
             return self._plan.epochs
-        # What is left of the time is theirs, up to what the recipe wants.
-        timed = self._setup.budget.seconds is not None
+        # What is left of the time is theirs, up to what the recipe wants; epochs are counted out.
+        timed = self._setup.budget.seconds is not None and self._setup.budget.epochs is None
         recipe = self._setup.recipe_of(trial.architecture)
         longest = float(recipe.epochs) if timed else self._plan.final_epochs
         # With patience, there is no split left that says when to stop: the finalist's told.

@@ -22,6 +22,8 @@ def test_the_precision_with_the_most_steps_a_second_is_taken():
     wide = Speed(workers=2, threads=1, precision="fp32", seconds=0.10)
     quick = Speed(workers=2, threads=1, precision="bf16", seconds=0.08)
     assert fastest([wide, quick]) is quick
+    hardly = Speed(workers=2, threads=1, precision="bf16", seconds=0.09)
+    assert fastest([wide, hardly]) is fastest([hardly, wide]) is wide
     many = Speed(workers=4, threads=1, precision="fp32", seconds=0.15)
     assert fastest([wide, quick, many]) is many
 

@@ -25,8 +25,9 @@ _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
 
 _GAIN = 1.2
-"""How much faster several threads must be than one: where others use the machine, too, each waits
-for the slowest, and a small network then trains ten times as long."""
+"""How much faster several threads must be than one, and bf16 than fp32. Where others use the
+machine, too, each thread waits for the slowest, and a small network then trains ten times as long;
+and what a noisy measurement decides, a search with the same seed may find otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,8 @@ def _measured(
     """Measures trials of one thread side by side, and one, or as many as asked, on all cores.
 
     Returns the fastest arrangement, and the threads of a training that has the machine to itself.
-    Which arrangement is the fastest hangs on the processor: small networks gain little from a second thread, and
-    bf16 is quick only where there are instructions for it.
+    Which arrangement is the fastest hangs on the processor: small networks gain little from a
+    second thread, and bf16 is quick only where there are instructions for it.
     """
     bench, count = setup.bench, cores()
     few = workers or 1
@@ -175,8 +176,12 @@ def _measured(
 
 
 def fastest(speeds: Iterable[Speed]) -> Speed:
-    """Returns the arrangement with the most steps a second; several threads must earn it."""
-    return max(speeds, key=lambda speed: speed.rate / (_GAIN if speed.threads > 1 else 1))
+    """Returns the arrangement with the most steps a second; threads and bf16 must earn it."""
+
+    def worth(speed: Speed) -> float:
+        return speed.rate / _GAIN ** ((speed.threads > 1) + (speed.precision != "fp32"))
+
+    return max(speeds, key=worth)
 
 
 def alone(best: Speed, speeds: Iterable[Speed]) -> int:

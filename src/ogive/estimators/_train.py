@@ -56,6 +56,10 @@ _LOOK = 64
 _NO_PROGRESS = 0.5
 """The share of a training after which it must be better than predicting a constant."""
 
+_SETTLED = 100
+"""Steps before which that says nothing: the running statistics of a batch normalisation are yet to
+come near those of the weights, which still move fast."""
+
 _DAMAGED = (
     OSError,
     RuntimeError,
@@ -132,7 +136,8 @@ def train(
         goal's metric was ``expected`` to end as.
 
     Raises:
-        TrialFailed: If the loss is not a number, or no better than a constant prediction half-way.
+        TrialFailed: If the loss is not a number, or no better than a constant prediction half-way,
+            after a hundred steps at least.
         SettingError: If the recipe would mix the codes of categories.
     """
     with readings.threads(run.threads), torch.random.fork_rng(_cuda()):
@@ -357,7 +362,8 @@ class _Trainer:
         return _constant(self.task)
 
     def _check_progress(self, metrics: Mapping[str, float], elapsed: float) -> None:
-        if self._schedule.progress(self.made, elapsed) < _NO_PROGRESS:
+        half = self._schedule.progress(self.made, elapsed) >= _NO_PROGRESS
+        if not half or self.made < _SETTLED:
             return
         constant, metric = self._constant, self.task.metric
         loss = self._kept_loss(metrics)

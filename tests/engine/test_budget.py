@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from ogive.engine import Budget
 from ogive.engine._budget import plan, seconds_of
-from ogive.engine._loop import Loop
+from ogive.engine._loop import Loop, _Running
 from ogive.engine._objectives import Objectives
 from ogive.engine._search import _without_result
 from ogive.engine._setup import references
@@ -150,6 +152,9 @@ def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
     timed = budget.seconds is not None
     assert loop._epochs(loop.state.trials[1]) == (30 if timed else made.final_epochs)
     assert (run.deadline is not None) == timed
+    begun = time.monotonic() - 0.5 * (run.deadline or 0.0)
+    share = loop._share(_Running(loop.state.trials[1], run, {}, Future(), begun))
+    assert share == pytest.approx(0.5 if timed else 0.0, abs=0.05)
     journal.append(started(me, 2, Proposal(large), "finalist"))
     journal.append(ended(me, 2, "complete", metrics={"accuracy": 0.95}))
     loop.sync()

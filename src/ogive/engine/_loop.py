@@ -492,9 +492,13 @@ class Loop:
         return "playoff" if self.state.role("playoff") else "finalists"
 
     def _share(self, running: _Running) -> float:
-        lines = len(_curve(running.run.folder))
-        epochs = self._plan.epochs * running.run.fidelity
-        return min(1.0, lines / max(1.0, epochs))
+        """How far a trial is: by its epochs, or by its time where that is what moves it on."""
+        curve, run = _curve(running.run.folder), running.run
+        epochs = max(1.0, self._epochs(running.trial) * run.fidelity)
+        share = curve[-1]["step"] / epochs if curve else 0.0
+        if run.deadline is not None:
+            share = max(share, (time.monotonic() - running.begun) / run.deadline)
+        return min(1.0, share)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

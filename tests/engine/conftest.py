@@ -1,7 +1,29 @@
 import pytest
 
-from ogive.engine import Budget
+from ogive.engine import Budget, search, summarize
 from ogive.engine._setup import set_up
+from ogive.executors import SerialExecutor
+
+
+class Enough(Exception):
+    """Ends a search whose trials are over."""
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """Runs a search up to the handover, which takes seconds and has its own tests; summarizes it."""
+
+    def run(network, task, **settings):
+        def stop(snapshot):
+            if snapshot.phase == "handover":
+                raise Enough
+
+        defaults = {"executor": SerialExecutor(), "workers": 1, "out": tmp_path / "run"}
+        with pytest.raises(Enough):
+            search(network, task, progress=stop, **(defaults | settings))
+        return summarize(tmp_path / "run")
+
+    return run
 
 
 @pytest.fixture

@@ -424,9 +424,7 @@ def test_costs_of_ones_own_stand_beside_the_others_or_in_their_place(prepared):
         prepared(narrow, limits, QUICK)
 
 
-def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(
-    tmp_path, monkeypatch
-):
+def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(tried, monkeypatch):
     monkeypatch.setattr("ogive.engine._loop._REJECTED_IN_A_ROW", 5)
 
     def linear(choose, task):
@@ -435,7 +433,7 @@ def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(
             nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, task.outputs)
         )
 
-    result = search(
+    summary = tried(
         linear,
         "digits",
         estimator=lambda architecture, run: {"value": float(architecture["width"])},
@@ -444,29 +442,25 @@ def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(
         start_from=[{"width": 1}],
         strategy="random",
         recipe=QUICK,
-        executor=SerialExecutor(),
-        workers=1,
         trials=30,
-        out=tmp_path / "run",
     )
-    assert result.best.architecture["width"] == 1
-    searched = result.trials[result.trials["role"] == "search"]
-    assert Counter(searched["state"]) == {"complete": 1, "rejected": 5}
+    assert summary["best"]["architecture"]["width"] == 1
+    states = [trial["state"] for trial in summary["trials"] if trial["role"] == "search"]
+    assert Counter(states) == {"complete": 1, "rejected": 5}
+    assert summary["trials"][-1]["role"] == "final"
+    assert summary["trials"][-1]["state"] == "complete"
 
 
-def test_the_reference_goes_on_from_its_training_in_the_search(tmp_path):
-    result = search(
-        None, "wine", recipe=Recipe(epochs=3), limits={"params": 3000}, trials=8, workers=1,
-        executor=SerialExecutor(), out=tmp_path / "run",
-    )  # fmt: skip
-    trials = {trial.number: trial for trial in result._state.trials.values()}
-    (reference,) = (trial for trial in trials.values() if trial.role == "reference")
-    begun = trials[reference.proposal.parent]
-    assert begun.architecture == reference.architecture
-    assert begun.fidelity < 1
+def test_the_reference_goes_on_from_its_training_in_the_search(tried):
+    limits = {"params": 3000}
+    trials = tried(None, "wine", recipe=Recipe(epochs=3), limits=limits, trials=8)["trials"]
+    (reference,) = (trial for trial in trials if trial["role"] == "reference")
+    begun = trials[reference["parent"]]
+    assert begun["architecture"] == reference["architecture"]
+    assert begun["fidelity"] < 1
 
 
-def test_what_is_promoted_is_not_measured_again(tmp_path, monkeypatch):
+def test_what_is_promoted_is_not_measured_again(tried, monkeypatch):
     asked = []
     costs_within = Setup.costs_within
 
@@ -475,14 +469,12 @@ def test_what_is_promoted_is_not_measured_again(tmp_path, monkeypatch):
         return costs_within(self, architecture, names)
 
     monkeypatch.setattr(Setup, "costs_within", noted)
-    result = search(
-        narrow, "digits", recipe=QUICK, trials=12, workers=1, executor=SerialExecutor(),
-        strategy="asha", out=tmp_path / "run",
-    )  # fmt: skip
-    searched = result.trials[result.trials["role"] == "search"]
-    assert (searched["fidelity"] > 0.2).any()
-    assert len(asked) <= len(result.trials) - (searched["fidelity"] > 0.2).sum()
-    assert searched["params"].notna().all()
+    trials = tried(narrow, "digits", recipe=QUICK, trials=12, strategy="asha")["trials"]
+    searched = [trial for trial in trials if trial["role"] == "search"]
+    promoted = [trial for trial in searched if trial["fidelity"] > 0.2]
+    assert promoted
+    assert len(asked) <= len(trials) - len(promoted)
+    assert all("params" in trial["costs"] for trial in searched)
 
 
 @pytest.fixture(scope="module")
@@ -548,7 +540,7 @@ def test_auto_goes_on_with_more_trials(tmp_path):
     assert estimated(tmp_path, trials=1001, strategy="auto").status == "complete"
 
 
-def test_the_room_of_rejected_trials_is_filled_at_once(tmp_path, monkeypatch):
+def test_the_room_of_rejected_trials_is_filled_at_once(tried, monkeypatch):
     monkeypatch.setattr("ogive.engine._loop._TICK", 1e6)  # Who waits for it, waits for ever.
     both, calls = threading.Barrier(2, timeout=20), itertools.count()
 
@@ -564,7 +556,7 @@ def test_the_room_of_rejected_trials_is_filled_at_once(tmp_path, monkeypatch):
         return {"value": 1.0}
 
     with ThreadPoolExecutor(2) as pool:
-        result = search(
+        summary = tried(
             linear,
             "digits",
             estimator=together,
@@ -575,14 +567,13 @@ def test_the_room_of_rejected_trials_is_filled_at_once(tmp_path, monkeypatch):
             executor=pool,
             workers=2,
             trials=12,
-            out=tmp_path / "run",
         )
-    states = Counter(result.trials["state"])
+    states = Counter(trial["state"] for trial in summary["trials"])
     assert states["rejected"] > 10
     assert states["failed"] == 0
 
 
-def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tmp_path):
+def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tried):
     unlucky = (5, 9, 13)
 
     def fragile(choose, task):
@@ -593,20 +584,12 @@ def test_a_network_that_only_some_choices_break_costs_its_trials_alone(tmp_path)
 
     widths = SearchSpace([Decision("width", "integer", low=1, high=10_000)])
     first = [Architecture({"width": width}) for width in unlucky]
-    result = search(
-        fragile,
-        "digits",
-        trials=8,
-        workers=1,
-        executor=SerialExecutor(),
-        recipe=QUICK,
-        strategy=RandomSearch(widths, start_from=first),
-        out=tmp_path / "run",
-    )
-    failed = result.trials[result.trials["state"] == "failed"]
-    assert set(failed["width"]) == set(unlucky)
-    assert all("an unlucky width" in error for error in failed["error"])
-    assert result.test["accuracy"] > 0.8
+    strategy = RandomSearch(widths, start_from=first)
+    summary = tried(fragile, "digits", trials=8, recipe=QUICK, strategy=strategy)
+    failed = [trial for trial in summary["trials"] if trial["state"] == "failed"]
+    assert {trial["architecture"]["width"] for trial in failed} == set(unlucky)
+    assert all("an unlucky width" in trial["error"] for trial in failed)
+    assert summary["best"]["metrics"]["accuracy"] > 0.8
 
 
 def test_searches_begun_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
@@ -665,22 +648,13 @@ def perceptron(choose, task):
     ],
 )
 def test_the_epochs_of_all_trainings_are_within_the_budget(
-    tmp_path, data, network, recipe, budget, seconds
+    tried, data, network, recipe, budget, seconds
 ):
-    result = search(
-        network,
-        data,
-        epochs=budget,
-        budget=seconds,
-        workers=1,
-        executor=SerialExecutor(),
-        recipe=recipe,
-        out=tmp_path / "run",
-    )
-    trials = result.summary["trials"]
+    summary = tried(network, data, epochs=budget, budget=seconds, recipe=recipe)
+    trials = summary["trials"]
     used = sum(trial["metrics"].get("epochs", 0) for trial in trials)
     assert 10 <= used <= budget + 1e-6
-    longest = result.summary["plan"]["epochs"]
+    longest = summary["plan"]["epochs"]
     best = {trial["number"]: trial["metrics"].get("best_epoch") for trial in trials}
     finals = [trial for trial in trials if trial["role"] == "final"]
     assert finals

@@ -1,4 +1,4 @@
-"""A search that another process can run: python searches.py RUN TRIALS SECONDS."""
+"""A search, for another process: python searches.py RUN TRIALS SECONDS."""
 
 import sys
 import time
@@ -22,8 +22,7 @@ def slow(seconds):
     return estimate
 
 
-if __name__ == "__main__":
-    folder, trials, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+def run(folder, trials, seconds):
     search(
         SPACE,
         estimator=slow(seconds),
@@ -34,3 +33,7 @@ if __name__ == "__main__":
         trials=trials,
         out=folder,
     )
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

@@ -137,7 +137,9 @@ def test_a_limit_that_is_none(refused, limit):
 
 
 def test_a_budget_too_short_for_one_epoch(ogive, tmp_path):
-    code, _, err = ogive("search", "iris", "--budget", "1s", "--out", tmp_path / "run")
+    code, _, err = ogive(
+        "search", "iris", "--budget", "1s", "--workers", "1", "--out", tmp_path / "run"
+    )
     assert code == 6
     assert "at least" in err
     assert "Traceback" not in err
@@ -263,8 +265,11 @@ def mounted(path, *options):
 
 def test_a_full_disk(refused, tmp_path):
     small = mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=300k", "tmpfs")
+    wide = network(
+        tmp_path, "return nn.Sequential(nn.Flatten(), nn.Linear(64, 999), nn.Linear(999, 10))"
+    )
     try:
-        message = refused(7, "digits", out=small / "run")
+        message = refused(7, "digits", "--space", wide, "--workers", "1", out=small / "run")
         assert str(small) in message
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

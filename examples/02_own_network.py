@@ -6,7 +6,7 @@ import ogive
 
 
 def network(choose, task):
-    width = choose.value("width", (8, 16, 32))
+    width = choose.value("width", (4, 8, 16))
 
     def block(choose, i):
         return choose.layer(
@@ -36,6 +36,6 @@ task = ogive.load("digits")
 space = ogive.record(network, task)
 print(space)
 
-recipe = ogive.Recipe(epochs=10)  # of a full training; by default it follows from the data
+recipe = ogive.Recipe(epochs=5)  # of a full training; by default it follows from the data
 result = ogive.search(network, task, recipe=recipe, trials=8, out="runs/example-network")
 print(result.architecture, result.test["accuracy"])

@@ -29,7 +29,7 @@ def readout(architecture, run):
 
 
 def convnet(choose, task):
-    width = choose.value("width", (8, 16, 32, 64))
+    width = choose.value("width", (4, 8, 16, 32))
     kernel = choose.value("kernel", (3, 5))
     stride = choose.value("stride", (1, 2))
     side = -(-task.height // stride)
@@ -47,7 +47,7 @@ result = ogive.search(
     estimator=readout,
     maximize="readout",
     strategy="random",
-    recipe=ogive.Recipe(epochs=10),
+    recipe=ogive.Recipe(epochs=5),
     trials=14,
 )
 print(result.architecture, result.test["accuracy"])

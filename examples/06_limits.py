@@ -6,8 +6,9 @@ result = ogive.search(
     None,
     "digits",
     limits={"params": 3000, "latency_ms": 0.5},
-    recipe=ogive.Recipe(epochs=8),  # of a full training; by default it follows from the data
+    recipe=ogive.Recipe(epochs=4),  # of a full training; by default it follows from the data
     trials=8,
+    workers=1,  # beside another training a network seems slower than it is
     out="runs/example-limits",
 )
 

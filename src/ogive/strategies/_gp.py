@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg.blas import dtrmm
 from scipy.optimize import minimize
 
 __all__ = ["Additive", "Floats", "GaussianProcess", "Points", "Posterior", "Product", "Term"]
@@ -26,6 +27,9 @@ _NOISE = 0.02
 _JITTER = 1e-8
 
 _ITERATIONS = 40
+
+_BLOCK = 512
+"""Points that are predicted at once: what is known of them by all data should fit the cache."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,10 @@ class Product(Term):
 
     def __call__(self, parameters: Floats, a: Floats, b: Floats) -> Floats:
         scale = np.exp(0.5 * parameters[self.groups])
-        return np.exp(parameters[-1] - _squared_distances(a * scale, b * scale))  # type: ignore[no-any-return]
+        values = _squared_distances(a * scale, b * scale)
+        np.subtract(parameters[-1], values, out=values)
+        np.exp(values, out=values)
+        return values
 
     def diagonal(self, parameters: Floats, x: Floats) -> Floats:
         return np.full(len(x), math.exp(parameters[-1]))
@@ -197,6 +204,12 @@ class Posterior:
         weights: Floats = cho_solve((self.factor, True), self.targets)
         return weights
 
+    @cached_property
+    def _inverse(self) -> Floats:
+        """Of the factor: to multiply by it takes a third of the time of solving."""
+        inverse: Floats = solve_triangular(self.factor, np.eye(len(self.targets)), lower=True)
+        return inverse
+
     @property
     def left_out(self) -> Floats:
         """How far each target is from what the others say of it (eq. 5.12), ``(n,)``."""
@@ -215,11 +228,15 @@ class Posterior:
 
     def predict(self, points: Points) -> tuple[Floats, Floats]:
         """Returns mean and standard deviation, without the noise, at each point (eq. 2.25, 2.26)."""
-        across = self._across(points)
-        solved = solve_triangular(self.factor, across.T, lower=True)
-        left = self.process.diagonal(self.parameters, points)
-        left -= np.einsum("ij,ij->j", solved, solved)
-        return across @ self._weights, np.sqrt(np.maximum(left, 1e-12))
+        n = len(points[0])
+        mean, left = np.empty(n), self.process.diagonal(self.parameters, points)
+        for start in range(0, n, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            across = self._across([part[block] for part in points])
+            mean[block] = across @ self._weights
+            solved = dtrmm(1.0, self._inverse, across.T, lower=True, overwrite_b=True)
+            left[block] -= np.einsum("ij,ij->j", solved, solved)
+        return mean, np.sqrt(np.maximum(left, 1e-12))
 
     def covariance(self, points: Points) -> Floats:
         """Returns the covariance between points, ``(n, n)`` (eq. 2.24)."""
@@ -231,6 +248,8 @@ class Posterior:
 
 
 def _squared_distances(a: Floats, b: Floats) -> Floats:
-    lengths = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None]
-    squares: Floats = np.maximum(lengths - 2 * (a @ b.T), 0.0)
+    squares: Floats = a @ b.T
+    squares *= -2
+    squares += np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None]
+    np.maximum(squares, 0.0, out=squares)
     return squares

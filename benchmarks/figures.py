@@ -5,6 +5,7 @@ the mean over seeds, and a standard error to either side.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,23 +25,43 @@ SUITES = {
     "nb101-epochs": ("regret of validation accuracy", "full trainings' worth of epochs"),
 }
 
-COLOURS = ("random", "evolution", "local", "bo", "mobo", "reinforce", "ppo", "nsga2", "asha",
-           "hyperband", "bohb", "optuna", "bananas", "npenas", "auto")  # fmt: skip
+COLOURS = {
+    "random": "C0",
+    "evolution": "C1",
+    "local": "C2",
+    "bo": "C3",
+    "mobo": "C4",
+    "reinforce": "C5",
+    "ppo": "C6",
+    "nsga2": "C7",
+    "asha": "C8",
+    "hyperband": "C9",
+    "bohb": "navy",
+    "optuna": "black",
+    "bananas": "gold",
+    "npenas": "deeppink",
+    "auto": "darkslategray",
+}
 """One colour for a strategy in all pictures."""
+
+LINES = ("-", "--", ":", "-.")
+"""One for each setting of a strategy in a picture, in the order of its results."""
 
 
 def drawn(suite, measure, spent):
     rows = json.loads((RESULTS / f"tables-{suite}.json").read_text())
     figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    seen = Counter()
     for row in rows:
         values = np.array([run["signal"] for run in row["seeds"].values()])
         missing = row["goal"] - values
         mean = missing.mean(axis=0)
         error = missing.std(axis=0, ddof=1) / np.sqrt(len(missing))
         label = f"{row['strategy'].replace('c10_', '')} ({len(missing)})"
-        colour = f"C{COLOURS.index(row['strategy'].partition(':')[0])}"
-        line = "-" if ":" not in row["strategy"] or suite == "nb101-epochs" else "--"
-        style = {"color": colour, "marker": "o", "ms": 3, "capsize": 2, "ls": line}
+        name = row["strategy"].partition(":")[0]
+        line = LINES[seen[name]]
+        seen[name] += 1
+        style = {"color": COLOURS[name], "marker": "o", "ms": 3, "capsize": 2, "ls": line}
         below = np.minimum(error, 0.9 * mean)  # A logarithmic axis would go on down to nothing.
         axes.errorbar(row["at"], mean, yerr=(below, error), label=label, **style)
     axes.set(xscale="log", yscale="log", xlabel=spent, ylabel=measure)

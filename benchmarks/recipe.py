@@ -1,10 +1,12 @@
 """How good the default recipe is: one hand-made network, trained and scored without a search.
 
-python benchmarks/recipe.py mnist --epochs 12 [--set lr=0.002 ema=1] [--seeds 2] [--test]
+python benchmarks/recipe.py mnist --epochs 12 [--set lr=0.002 ema=1] [--seeds 0 1] [--test]
+    [--params 10000] [--precision fp32]
 
 Settings are compared on validation; --test scores the official test split (digits: the held-out
 rows), once a setting is decided. The network is an engineer's: three stages of two convolutions
-with 32, 64 and 128 channels (287,000 weights), one thread, bf16.
+with 32, 64 and 128 channels (287,000 weights), one thread, bf16; or, with --params, the largest
+hand-made one of the ready-made space that has no more weights.
 """
 
 import argparse
@@ -16,6 +18,8 @@ import torch
 from _results import DATA, record
 from torch import nn
 
+from ogive import nn as nn_readings
+from ogive import spaces
 from ogive import task as tasks
 from ogive.estimators import Recipe, Run, predict, train
 
@@ -43,6 +47,16 @@ def engineers(task):
     return nn.Sequential(*layers, *head)
 
 
+def hand_made(task, most):
+    network = spaces.default(task)
+    space = nn_readings.record(network, task)
+    built = (
+        nn_readings.build(network, task, space.complete(reference))
+        for reference in network.references(task)
+    )
+    return next(b for b in built if sum(p.numel() for p in b.parameters()) <= most)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data", choices=["mnist", "cifar", "digits"])
@@ -50,6 +64,8 @@ def main():
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--test", action="store_true")
+    parser.add_argument("--params", type=int, default=None)
+    parser.add_argument("--precision", default="bf16")
     given = parser.parse_args()
     torch.set_num_threads(1)
     task = load(given.data)
@@ -60,13 +76,14 @@ def main():
     rows = []
     for seed in given.seeds:
         torch.manual_seed(seed)
-        network = engineers(task)
+        network = hand_made(task, given.params) if given.params else engineers(task)
         begun = time.time()
-        found = train(network, task, recipe, Run(seed=seed), precision="bf16")
+        found = train(network, task, recipe, Run(seed=seed), precision=given.precision)
         row = {
             "data": given.data,
             "seed": seed,
             "seconds": round(time.time() - begun, 1),
+            "params": sum(p.numel() for p in network.parameters()),
             "changes": changes,
             "recipe": recipe.to_json(),
             "validation": {"accuracy": found["accuracy"], "log_loss": found["log_loss"]},

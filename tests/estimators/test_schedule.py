@@ -2,8 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from torch import nn
+
 from ogive.errors import SettingError
-from ogive.estimators import Recipe, Schedule
+from ogive.estimators import Recipe, Run, Schedule, Training
+from ogive.space import Architecture
 
 
 @given(
@@ -80,3 +83,30 @@ def test_a_recipe_is_json():
     assert Recipe.from_json(recipe.to_json()) == recipe
     with pytest.raises(SettingError, match="Did you mean 'label_smoothing'"):
         Recipe.from_json({"label_smooting": 0.1})
+
+
+def test_a_narrow_network_learns_faster_in_proportion():
+    recipe = Recipe(lr=0.01, lr_width=64)
+    colours, depthwise = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, groups=16)
+    narrow = nn.Sequential(colours, nn.BatchNorm2d(16), depthwise, nn.Conv2d(16, 48, 1))
+    # The inputs of what mixes channels are the width: not colours, and not depthwise ones.
+    assert recipe.scaled(narrow).lr == pytest.approx(0.01 * 64 / 16)
+    deeper = nn.Sequential(narrow, nn.Conv2d(48, 8, 1))
+    assert recipe.scaled(deeper).lr == pytest.approx(0.01 * 64 / 32)
+    assert recipe.scaled(nn.Linear(128, 4)).lr == pytest.approx(0.01 / 2)
+    assert recipe.scaled(nn.Linear(4, 4)).lr == pytest.approx(0.01 * 8)
+    assert recipe.scaled(colours).lr == 0.01
+    assert Recipe(lr=0.01).scaled(narrow) == Recipe(lr=0.01)
+    assert recipe.replace(lr=50.0).scaled(narrow).lr == 100  # No more than a recipe admits.
+
+
+def test_a_network_is_trained_at_the_rate_for_its_width(digits):
+    def network(choose, task):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+
+    def trained(**rate):
+        recipe = Recipe(epochs=1, batch_size=64, **rate)
+        return Training(network, digits, recipe)(Architecture({}), Run())["loss"]
+
+    # Widths 64 and 8 have a mean of 36: 72 is twice that.
+    assert trained(lr=1e-3, lr_width=72) == trained(lr=2e-3) != trained(lr=1e-3)

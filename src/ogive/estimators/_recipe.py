@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
+from torch import nn
+
 from ogive.errors import SettingError, did_you_mean
 from ogive.task import Task
 
 __all__ = ["Recipe"]
+
+_NARROWEST = 4
+"""The fewest inputs of a matrix that count as a width."""
+
+_MOST_FASTER = 8.0
+"""How many times its learning rate a narrow network has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,10 @@ class Recipe:
     Attributes:
         optimizer: ``"adamw"`` (Loshchilov & Hutter 2019) or ``"sgd"`` with Nesterov momentum.
         lr: The learning rate after the warm-up.
+        lr_width: The width for which ``lr`` is meant, as the mean number of inputs of a network's
+            matrices (channels, or features); a narrower network learns faster in proportion, up
+            to eight times, and a wider one slower. Under AdamW the rate that is best goes with
+            1/width (Yang et al. 2022, arXiv:2203.03466). ``None`` is the same for all.
         weight_decay: Decoupled for AdamW; never on biases and normalisation (one-dimensional
             parameters).
         momentum: Of SGD; AdamW keeps its usual betas.
@@ -55,6 +67,7 @@ class Recipe:
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 4e-3
+    lr_width: float | None = None
     weight_decay: float = 0.05
     momentum: float = 0.9
     batch_size: int = 128
@@ -95,6 +108,7 @@ class Recipe:
             # those are grey.
             flip = task.channels > 1
             return cls(
+                lr_width=64.0,
                 batch_size=min(128, max(32, batch)),
                 label_smoothing=0.1,
                 shift=0.08,
@@ -104,6 +118,18 @@ class Recipe:
             )
         batch = min(256, max(16, batch))
         return cls(lr=2e-3, batch_size=batch, epochs=100, decay=0.3, patience=20)
+
+    def scaled(self, network: nn.Module) -> Self:
+        """Returns the recipe for one network, with the learning rate for its width."""
+        if self.lr_width is None:
+            return self
+        matrices = [p for p in network.parameters() if p.dim() > 1]
+        # Of what has few inputs, as depthwise convolutions and the first layer, that is no width.
+        widths = [p.shape[1] for p in matrices if p.shape[1] >= _NARROWEST]
+        if not widths:
+            return replace(self, lr_width=None)
+        factor = min(_MOST_FASTER, self.lr_width * len(widths) / sum(widths))
+        return replace(self, lr=min(self.lr * factor, _RANGES["lr"][1]), lr_width=None)
 
     def replace(self, **changes: Any) -> Self:
         """Returns the recipe with some fields changed."""
@@ -125,6 +151,7 @@ _CHOICES = {"optimizer": ("adamw", "sgd"), "schedule": ("trapezoid", "cosine")}
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "lr": (1e-8, 100.0),
+    "lr_width": (1.0, 1e6),
     "weight_decay": (0.0, 10.0),
     "momentum": (0.0, 0.9999),
     "batch_size": (1, 1 << 20),

@@ -98,8 +98,9 @@ def _kind(training: Training, architecture: Architecture, run: Run) -> object:
     if device_of(run.device).type != "cpu":
         return None
     try:
-        recipe = training.recipe_of(architecture)
-        size = size_class(training.built(architecture, run.seed), recipe)
+        network = training.built(architecture, run.seed)
+        recipe = training.recipe_of(architecture).scaled(network)
+        size = size_class(network, recipe)
     except Exception:  # noqa: BLE001  # whatever it is, it comes again, and is this trial's
         return None
     return None if size is None else (size, recipe, run.fidelity, run.threads)

@@ -190,6 +190,7 @@ class _Trainer:
         data: Data | None = None,
     ) -> None:
         self._begun = self._ready = time.monotonic()
+        recipe = recipe.scaled(network)
         if recipe.mixup and task.kind == "tabular" and task.cardinalities:
             raise SettingError(
                 f"mixup is for numbers only, but got mixup={recipe.mixup} for a table with "

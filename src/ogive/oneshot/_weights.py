@@ -35,7 +35,7 @@ class SharedWeights:
         network: The network function.
         task: Gives the loss.
         space: What may be chosen.
-        recipe: How to train.
+        recipe: How to train, at its learning rate as it is: ``lr_width`` is for networks alone.
         run: Gives seed and device.
         split: The rows that are learned from.
         epochs: How long the training is; the recipe's is its full length.

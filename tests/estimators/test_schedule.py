@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from torch import nn
 
 from ogive.errors import SettingError
 from ogive.estimators import Recipe, Run, Schedule, Training
 from ogive.space import Architecture
+from ogive.task import load
 
 
 @given(
@@ -100,7 +100,9 @@ def test_a_narrow_network_learns_faster_in_proportion():
     assert recipe.replace(lr=50.0).scaled(narrow).lr == 100  # No more than a recipe admits.
 
 
-def test_a_network_is_trained_at_the_rate_for_its_width(digits):
+def test_a_network_is_trained_at_the_rate_for_its_width():
+    digits = load("digits")
+
     def network(choose, task):
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
 

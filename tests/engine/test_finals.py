@@ -27,8 +27,8 @@ SHORT = plan(
 class Played:
     """A search that is over, and what its finals say."""
 
-    def __init__(self, reference):
-        self.finals, self.me = Finals(SHORT, reference), Me()
+    def __init__(self, reference, rows=None):
+        self.finals, self.me = Finals(SHORT, reference, rows), Me()
         self.state = SearchState(Objectives(("accuracy",)), closed="time")
 
     def train(self, architecture, role, accuracy=None, parent=None, loss=1.0):
@@ -77,6 +77,17 @@ def test_the_winner_of_a_playoff_goes_on_and_so_does_the_reference():
     assert played.winner.number == longer
     assert played.finals.reference(played.state).number == beaten
     assert played.next == [(FOUND, "final", longer), (HAND_MADE, "final", beaten)]
+
+
+@pytest.mark.parametrize(("accuracy", "winner"), [(0.99, FOUND), (0.988, HAND_MADE)])
+def test_in_doubt_the_reference_wins_a_playoff(accuracy, winner):
+    played = Played(HAND_MADE, rows=1000)
+    played.train(HAND_MADE, "reference", 0.97)
+    played.train(FOUND, "finalist", 0.98)
+    played.train(FOUND, "playoff", accuracy, parent=1)
+    played.train(HAND_MADE, "playoff", 0.985, parent=0)
+    # A standard error is sqrt((.99 * .01 + .985 * .015) / 1000) = .00497.
+    assert played.winner.architecture == winner
 
 
 def test_a_reference_that_is_the_best_needs_no_playoff():

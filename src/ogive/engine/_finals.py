@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from ogive.engine._budget import Plan
@@ -20,11 +21,19 @@ class Finals:
     is not the best, that one and it (else the best two) meet in a playoff, a longer training on
     the training split. The winner, and the reference, go on to the final training on train +
     validation.
+
+    Args:
+        plan: How many and how long.
+        reference: The hand-made architecture, if there is one.
+        rows: How many rows the scores are shares of, if they are that: accuracy and its like.
     """
 
-    def __init__(self, plan: Plan, reference: Architecture | None) -> None:
+    def __init__(
+        self, plan: Plan, reference: Architecture | None, rows: int | None = None
+    ) -> None:
         self._plan = plan
         self._reference = reference if plan.reference else None
+        self._rows = rows
 
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         """Yields what can be begun now; needs nothing but a closed search."""
@@ -112,11 +121,29 @@ class Finals:
         """What was measured on the validation split, best first; each by its longest training."""
         played = self._played(state)
         ranked = [
-            *(best_first(played.values()) if len(played) > 1 else ()),
+            *(self._decided(*played.values()) if len(played) > 1 else ()),
             *(played.get(trial.architecture, trial) for trial in state.full()),
             *state.ranked(),
         ]
         return list({trial.number: trial for trial in ranked}.values())
+
+    def _decided(self, one: Trial, two: Trial) -> list[Trial]:
+        """The two of a playoff, the winner first: in doubt the reference.
+
+        The other one is there as the best of several on the same rows, which flatters it by about
+        a standard error.
+        """
+        best, other = best_first((one, two))
+        doubtful = best.value - other.value < self._error(best, other)
+        in_doubt = doubtful and other.architecture == self._reference
+        return [other, best] if in_doubt else [best, other]
+
+    def _error(self, *trials: Trial) -> float:
+        """The standard error of the difference of two scores, as shares of independent rows."""
+        if self._rows is None:
+            return 0.0
+        variance = sum(max(0.0, trial.value * (1 - trial.value)) for trial in trials)
+        return math.sqrt(variance / self._rows)
 
     def winner(self, state: SearchState) -> Trial | None:
         """The best network that was measured on the validation split."""

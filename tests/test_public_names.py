@@ -56,8 +56,3 @@ def test_public_things_have_a_docstring():
 def test_importing_ogive_is_quick_and_needs_no_torch():
     code = "import sys, ogive, ogive.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_worker_begins_without_a_database():
-    code = "import sys, ogive.estimators; assert 'sqlalchemy' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

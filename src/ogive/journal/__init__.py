@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ogive._doors import when_used
 from ogive.journal._base import PATIENCE, Event, Journal
 from ogive.journal._memory import MemoryJournal
-
-if TYPE_CHECKING:
-    from ogive.journal._sql import SQLJournal
+from ogive.journal._sql import SQLJournal
 
 __all__ = ["PATIENCE", "Event", "Journal", "MemoryJournal", "SQLJournal", "open_journal"]
 
@@ -29,10 +25,4 @@ def open_journal(
         return MemoryJournal()
     if isinstance(journal, Journal):
         return journal
-    from ogive.journal._sql import SQLJournal
-
     return SQLJournal(journal, read_only=read_only)
-
-
-__getattr__ = when_used(__name__, {"SQLJournal": "ogive.journal._sql"})
-"""A worker reads no journal, and begins half a second sooner without SQLAlchemy."""

@@ -184,7 +184,7 @@ def test_the_verdict_on_the_reference():
     (line,) = _tested(told("worse"), "accuracy")
     assert line.endswith(": worse")
     (line,) = _tested(told("tie", same=True), "accuracy")
-    assert line == "reference: it is the network found; the search had nothing better"
+    assert line == "reference: it is the network found; the search had nothing clearly better"
 
 
 def test_like_reasons_are_counted_together():

@@ -96,7 +96,8 @@ def test_a_narrow_network_learns_faster_in_proportion():
     assert recipe.scaled(nn.Linear(128, 4)).lr == pytest.approx(0.01 / 2)
     assert recipe.scaled(nn.Linear(4, 4)).lr == pytest.approx(0.01 * 8)
     assert recipe.scaled(colours).lr == 0.01
-    assert Recipe(lr=0.01).scaled(narrow) == Recipe(lr=0.01)
+    for same in (Recipe(lr=0.01), recipe.replace(optimizer="sgd")):
+        assert same.scaled(narrow) == same
     assert recipe.replace(lr=50.0).scaled(narrow).lr == 100  # No more than a recipe admits.
 
 

@@ -91,7 +91,7 @@ def _tested(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
     if reference is None:
         return
     if reference["architecture"] == summary["best"]["architecture"]:
-        yield "reference: it is the network found; the search had nothing better"
+        yield "reference: it is the network found; the search had nothing clearly better"
     elif reference["difference"]:
         told = reference["difference"]
         metric = told["metric"]

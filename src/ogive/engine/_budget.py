@@ -176,11 +176,12 @@ def plan(
     refit = budget.trials != 1
     patient = recipe.patience is not None
     # Where trials alone are counted, every training is as long as its recipe wants.
-    short = not patient and (budget.seconds is not None or budget.epochs is not None)
-    count = _finalists(budget, workers, reference, playoff=refit and short, refit=refit)
+    timed = budget.seconds is not None or budget.epochs is not None
+    contested = refit and timed and not patient
+    count = _finalists(budget, workers, reference, playoff=contested, refit=refit)
     reference = reference and count > 0
     first, refits = count + reference, (1 + reference) * refit
-    pair = 2 if refit and short and first > 1 else 0
+    pair = 2 if contested and first > 1 else 0
     longest = 1.0 if patient else _FINAL_LENGTH
     # What a longer training need not do again: it goes on where a shorter one's decay began.
     done = 0.0 if patient or recipe.schedule == "cosine" else 1 - recipe.decay

@@ -119,7 +119,7 @@ class Finals:
 
     def candidates(self, state: SearchState) -> list[Trial]:
         """What was measured on the validation split, best first; each by its longest training."""
-        played = self._played(state)
+        played = state.played()
         ranked = [
             *(self._decided(*played.values()) if len(played) > 1 else ()),
             *(played.get(trial.architecture, trial) for trial in state.full()),
@@ -152,14 +152,11 @@ class Finals:
     def reference(self, state: SearchState) -> Trial | None:
         """The reference, trained as the finalists were, or as long as the winner in a playoff."""
         trained = self._trained_reference(state)
-        return None if trained is None else self._played(state).get(trained.architecture, trained)
+        return None if trained is None else state.played().get(trained.architecture, trained)
 
     def _trained_reference(self, state: SearchState) -> Trial | None:
         trials = state.role("reference")
         return trials[0] if trials and trials[0].state == "complete" else None
-
-    def _played(self, state: SearchState) -> dict[Architecture, Trial]:
-        return {t.architecture: t for t in state.role("playoff") if t.state == "complete"}
 
     def final(self, state: SearchState, trial: Trial | None) -> Trial | None:
         """The trial with the weights to hand over: the training that went on, where there is one."""

@@ -300,6 +300,10 @@ class SearchState:
         trials = self.role("finalist", "reference", "search")
         return best_first(t for t in trials if self.in_full(t))
 
+    def played(self) -> dict[Architecture, Trial]:
+        """Complete playoffs; each is its architecture's longest training on the training split."""
+        return {t.architecture: t for t in self.role("playoff") if t.state == "complete"}
+
     def best(self) -> Trial | None:
         """The best trial so far; one that was trained in full comes before any other."""
         return self._best

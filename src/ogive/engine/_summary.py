@@ -176,8 +176,7 @@ def _reference(state: SearchState) -> dict[str, Any] | None:
     if not trials:
         return None
     trial, tested = trials[0], state.tested or {}
-    further = (t for t in state.role("playoff") if t.architecture == trial.architecture)
-    trial = next((t for t in further if t.state == "complete"), trial)
+    trial = state.played().get(trial.architecture, trial)
     return {
         "number": trial.number,
         "state": trial.state,

@@ -31,7 +31,8 @@ class Recipe:
         lr_width: The width for which ``lr`` is meant, as the mean number of inputs of a network's
             matrices (channels, or features); a narrower network learns faster in proportion, up
             to eight times, and a wider one slower. Under AdamW the rate that is best goes with
-            1/width (Yang et al. 2022, arXiv:2203.03466). ``None`` is the same for all.
+            1/width (Yang et al. 2022, arXiv:2203.03466); under SGD it does not, and ``lr`` is the
+            same for all, as it is with ``None``.
         weight_decay: Decoupled for AdamW; never on biases and normalisation (one-dimensional
             parameters).
         momentum: Of SGD; AdamW keeps its usual betas.
@@ -121,7 +122,7 @@ class Recipe:
 
     def scaled(self, network: nn.Module) -> Self:
         """Returns the recipe for one network, with the learning rate for its width."""
-        if self.lr_width is None:
+        if self.lr_width is None or self.optimizer != "adamw":
             return self
         matrices = [p for p in network.parameters() if p.dim() > 1]
         # Of what has few inputs, as depthwise convolutions and the first layer, that is no width.

@@ -150,7 +150,7 @@ def _reference(search: Search) -> dict[str, Any] | None:
     if best.get("architecture") == told.get("architecture"):
         other = _next_best(search)
         return {
-            "sentence": "The search found nothing better than the hand-made reference, which is "
+            "sentence": "The search found nothing clearly better than the hand-made reference, which is "
             "what it hands over.",
             "heads": ("best other", "reference"),
             "rows": []

@@ -133,7 +133,9 @@ def test_no_time_is_kept_for_more_than_the_recipe_wants():
     assert short.finals_trials == 4 + 2 + 2
 
 
-@pytest.mark.parametrize("budget", [Budget(seconds=60), Budget(epochs=60)])
+@pytest.mark.parametrize(
+    "budget", [Budget(seconds=60), Budget(epochs=60), Budget(seconds=60, epochs=60)]
+)
 def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
     recipe, me, journal = Recipe(epochs=30), Me(), MemoryJournal()
     setup = replace(prepared(None, {}, recipe), budget=budget)
@@ -150,7 +152,8 @@ def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
     run = loop._run(loop.state.trials[1])
     assert run.threads == 2  # It has the machine to itself: the reference is the winner.
     timed = budget.seconds is not None
-    assert loop._epochs(loop.state.trials[1]) == (30 if timed else made.final_epochs)
+    longest = 30 if budget.epochs is None else made.final_epochs  # Epochs are counted out.
+    assert loop._epochs(loop.state.trials[1]) == longest
     assert (run.deadline is not None) == timed
     begun = time.monotonic() - 0.5 * (run.deadline or 0.0)
     share = loop._share(_Running(loop.state.trials[1], run, {}, Future(), begun))
@@ -159,3 +162,14 @@ def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
     journal.append(ended(me, 2, "complete", metrics={"accuracy": 0.95}))
     loop.sync()
     assert loop._run(loop.state.trials[1]).threads == 1
+
+
+def test_trainings_that_begin_together_share_the_epochs_that_are_left(prepared):
+    recipe = Recipe(epochs=30)
+    setup = replace(prepared(None, {}, recipe), budget=Budget(epochs=100))
+    made = planned(setup.budget, recipe=recipe)
+    loop = Loop(setup, made, None, MemoryJournal(), Me(), SerialExecutor(), print)
+    left = 100 - made.finals_epochs
+    asked = [Proposal(architecture) for architecture in references(setup)]
+    begun = list(loop._within_epochs(asked))
+    assert 0 < len(begun) == int(left / made.epochs + 1e-6) < len(asked)

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from ogive.report import write
+from ogive.report._charts import curves
+from ogive.report._records import read
 
 
 class Page(HTMLParser):
@@ -269,3 +271,11 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one(make, tmp_path):
     with pytest.raises(OSError, match=r"report\.html\.part"):
         write(make(1), path)
     assert path.read_text() == "the last one"
+
+
+def test_the_curve_of_a_training_that_went_on_begins_where_it_did(make):
+    summary = make(20)
+    for trial in summary["trials"]:
+        for point in trial["curve"]:
+            point["step"] += 700.25
+    assert '"x":[701.25,702.25' in curves(read(summary))

@@ -1,6 +1,7 @@
 import errno
 import json
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -28,6 +29,7 @@ from ogive.estimators import (
 )
 from ogive.estimators import _batches as batches
 from ogive.estimators import _train as module
+from ogive.executors import WorkerPool
 from ogive.nn import build
 from ogive.space import Architecture
 from ogive.task import Split
@@ -393,3 +395,16 @@ def test_draws_are_seeded_as_torch_does_but_on_the_cpu_alone(monkeypatch):
     assert not everywhere  # which would write down a stack trace in each step
     batches.reseed(6, torch.device("cuda"))
     assert everywhere == [6]
+
+
+def test_a_worker_that_trains_imports_nothing_slow_that_it_does_not_need(digits):
+    recipe = Recipe(epochs=1)
+
+    def trained(optimizer):
+        train(build(network, digits, NONE), digits, recipe.replace(optimizer=optimizer), Run())
+        return {"torch._dynamo", "pandas", "sqlalchemy"} & set(sys.modules)
+
+    # As from a script: what this module imports is no business of the worker.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with WorkerPool(1) as pool:
+        assert [pool.submit(trained, name).result() for name in ("adamw", "sgd")] == [set(), set()]

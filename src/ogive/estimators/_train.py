@@ -25,6 +25,7 @@ from ogive.errors import SettingError, TrialFailed
 from ogive.estimators._batch import Batch
 from ogive.estimators._batches import Batches, Data, FitOn, laid_out, learned
 from ogive.estimators._fidelity import Fidelity, Part, check_fidelities, fidelities
+from ogive.estimators._optimizers import SGD, AdamW
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
@@ -499,11 +500,9 @@ def _optimizer(
     groups = [{"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
-        return torch.optim.AdamW(groups, lr=recipe.lr, fused=device.type in ("cpu", "cuda"))
+        return AdamW(groups, lr=recipe.lr, fused=device.type in ("cpu", "cuda"))
     groups.append({"params": decayed, "weight_decay": recipe.weight_decay})
-    return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
-    )
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

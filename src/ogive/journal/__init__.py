@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ogive._doors import when_used
 from ogive.journal._base import PATIENCE, Event, Journal
 from ogive.journal._memory import MemoryJournal
-from ogive.journal._sql import SQLJournal
+from ogive.journal._open import open_journal
+
+if TYPE_CHECKING:
+    from ogive.journal._sql import SQLJournal
 
 __all__ = ["PATIENCE", "Event", "Journal", "MemoryJournal", "SQLJournal", "open_journal"]
 
-
-def open_journal(
-    journal: str | Path | Journal | None = None, *, read_only: bool = False
-) -> Journal:
-    """Returns the journal that ``journal`` names.
-
-    Args:
-        journal: A file or an SQLAlchemy URL (:class:`SQLJournal`), a journal as it is, or None
-            for one in memory.
-        read_only: Of a file or URL: never write, and make nothing that is not there.
-    """
-    if journal is None:
-        return MemoryJournal()
-    if isinstance(journal, Journal):
-        return journal
-    return SQLJournal(journal, read_only=read_only)
+# Workers read and write no journal, and SQLAlchemy is slow to import.
+__getattr__ = when_used(__name__, {"SQLJournal": "ogive.journal._sql"})

@@ -1,13 +1,20 @@
 """What is asked of a network: data, splits, loss and metrics."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ogive._doors import when_used
 from ogive.task._images import files_below
 from ogive.task._inputs import Inputs
-from ogive.task._load import load, raw_inputs
 from ogive.task._metrics import METRICS, Difference, Interval, Metric, difference, interval
-from ogive.task._sources import BUILT_IN
 from ogive.task._split import Rows, Split
 from ogive.task._target import Classes, Target, Value
 from ogive.task._task import Task
+
+if TYPE_CHECKING:
+    from ogive.task._load import load, raw_inputs
+    from ogive.task._sources import BUILT_IN
 
 __all__ = [
     "BUILT_IN",
@@ -28,3 +35,13 @@ __all__ = [
     "load",
     "raw_inputs",
 ]
+
+# Workers are sent their data as it is; reading them anew takes pandas, which is slow to import.
+__getattr__ = when_used(
+    __name__,
+    {
+        "BUILT_IN": "ogive.task._sources",
+        "load": "ogive.task._load",
+        "raw_inputs": "ogive.task._load",
+    },
+)

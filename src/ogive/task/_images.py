@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ogive.errors import TaskError
-from ogive.task._files import archive_inputs
+from ogive.task._archives import archive_inputs
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, chunks, keep

@@ -13,12 +13,13 @@ import pandas as pd
 from ogive.errors import SettingError, TaskError, did_you_mean
 from ogive.task._images import ImageInputs
 from ogive.task._inputs import Inputs, Options
+from ogive.task._labels import find_classes, to_numbers, to_values
 from ogive.task._metrics import METRICS
 from ogive.task._sources import Source, read_source
 from ogive.task._split import Division, Rows, Split, SplitName
 from ogive.task._store import Progress, keep_array
 from ogive.task._tabular import TableInputs
-from ogive.task._target import Problem, Value, find_classes, to_values
+from ogive.task._target import Problem, Value
 from ogive.task._task import Task
 
 __all__ = ["load", "raw_inputs"]
@@ -79,8 +80,10 @@ def load(
     classes, notes = find_classes(
         source.targets, problem, source.names, numbers_are_classes=source.kind == "images"
     )
-    encode = classes.encode if classes is not None else to_values
-    targets = np.concatenate([encode(part.targets) for part in parts.values()])
+    columns = [part.targets for part in parts.values()]
+    targets = np.concatenate(
+        [to_numbers(classes, c) if classes is not None else to_values(c) for c in columns]
+    )
     given = np.repeat(list(parts), [len(part.targets) for part in parts.values()])
     labels = classes.names if classes is not None else ()
     divide = Division(given, shares, targets, labels, seed)

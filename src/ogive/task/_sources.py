@@ -15,16 +15,10 @@ import pandas as pd
 from torch import Tensor
 
 from ogive.errors import TaskError, did_you_mean
-from ogive.task._files import (
-    TABLE_FILES,
-    Archive,
-    check_names,
-    read_archive,
-    read_frame,
-    texts,
-)
+from ogive.task._archives import Archive, read_archive, texts
 from ogive.task._images import files_below
 from ogive.task._split import SPLIT_WORDS, SplitName
+from ogive.task._tables import TABLE_FILES, check_names, read_frame
 from ogive.task._tabular import to_frame
 
 __all__ = ["BUILT_IN", "Source", "read_source"]

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from ogive.errors import TaskError, did_you_mean
+from ogive.task._archives import texts
 from ogive.task._columns import MISSING, MISSING_CODE, Column, find_column
-from ogive.task._files import check_names, read_frame, texts
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, keep
+from ogive.task._tables import check_names, read_frame
 
 __all__ = ["TableInputs"]
 

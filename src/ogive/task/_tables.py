@@ -1,0 +1,113 @@
+"""Reading the files that hold tables."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from ogive.errors import TaskError, did_you_mean
+from ogive.task._columns import MISSING
+
+__all__ = ["TABLE_FILES", "check_names", "read_frame"]
+
+TABLE_FILES: Final = (".csv", ".tsv", ".parquet", ".pq")
+_SNIFF: Final = 64 << 10
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Reads a table; every cell of a text file stays text, so that no other row changes its type.
+
+    Raises:
+        TaskError: The file is missing, of another type, empty, ragged or damaged.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_FILES:
+        raise TaskError(
+            f"A table must be one of {', '.join(TABLE_FILES)}, but the file is {path.name!r}."
+            f"{did_you_mean(suffix, TABLE_FILES)} Convert it."
+        )
+    try:
+        frame = pd.read_parquet(path) if suffix in (".parquet", ".pq") else _read_text(path)
+    except FileNotFoundError as error:
+        raise TaskError(f"A table must exist, but {path} does not. Correct the path.") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise TaskError(
+            f"A table must be readable as {suffix} (UTF-8, one header, as many cells in each "
+            f"row), but {path} is not: {str(error).rstrip('.')}. Correct the file or write it again."
+        ) from error
+    frame.columns = pd.Index([str(name) for name in frame.columns])
+    if frame.empty:
+        raise TaskError(f"A table must have rows, but {path} has none. Check how it was written.")
+    check_names(frame, str(path))
+    return frame
+
+
+def check_names(frame: pd.DataFrame, what: str) -> None:
+    """Refuses a table in which a name does not say which column is meant.
+
+    Raises:
+        TaskError: Two columns have the same name.
+    """
+    if doubled := sorted(set(map(str, frame.columns[frame.columns.duplicated()]))):
+        raise TaskError(
+            f"A table's columns must have different names, but {what} has "
+            f"{', '.join(map(repr, doubled))} twice. Rename one."
+        )
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        head = file.read(_SNIFF)
+    if not head.strip():
+        raise TaskError(f"A table must have rows, but {path} is empty. Check how it was written.")
+    separator = _separator(head)
+    first = next(csv.reader(head.splitlines(), delimiter=separator))
+    names = _names(first)
+    table = arrow_csv.read_csv(
+        path,
+        # One thread, because only then does an error say which row it is.
+        read_options=arrow_csv.ReadOptions(
+            column_names=names, use_threads=False, skip_rows=0 if _all_numbers(first) else 1
+        ),
+        parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=list(MISSING),
+            strings_can_be_null=True,
+        ),
+    )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _separator(head: str) -> str:
+    """The separator that divides the first lines most evenly; a comma where none does."""
+    lines = head.splitlines()[:20]
+    counts = {mark: [line.count(mark) for line in lines] for mark in (",", ";", "\t", "|")}
+    steady = {mark: min(found) for mark, found in counts.items() if min(found) > 0}
+    uneven = {mark: sum(a != b for a, b in pairwise(counts[mark])) for mark in steady}
+    return min(steady, key=lambda mark: (uneven[mark], -steady[mark]), default=",")
+
+
+def _names(first: Sequence[str]) -> list[str]:
+    if _all_numbers(first):
+        return [str(number) for number in range(len(first))]
+    return [
+        name.strip() or ("" if place == 0 else f"Unnamed: {place}")
+        for place, name in enumerate(first)
+    ]
+
+
+def _all_numbers(cells: Sequence[str]) -> bool:
+    """Whether a line is of numbers only, so that it is no header."""
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False

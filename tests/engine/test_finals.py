@@ -27,8 +27,8 @@ SHORT = plan(
 class Played:
     """A search that is over, and what its finals say."""
 
-    def __init__(self, reference, rows=None):
-        self.finals, self.me = Finals(SHORT, reference, rows), Me()
+    def __init__(self, reference, rows=None, scaled=False):
+        self.finals, self.me = Finals(SHORT, reference, rows, scaled=scaled), Me()
         self.state = SearchState(Objectives(("accuracy",)), closed="time")
 
     def train(self, architecture, role, accuracy=None, parent=None, loss=1.0):
@@ -79,14 +79,22 @@ def test_the_winner_of_a_playoff_goes_on_and_so_does_the_reference():
     assert played.next == [(FOUND, "final", longer), (HAND_MADE, "final", beaten)]
 
 
-@pytest.mark.parametrize(("accuracy", "winner"), [(0.99, FOUND), (0.988, HAND_MADE)])
-def test_in_doubt_the_reference_wins_a_playoff(accuracy, winner):
-    played = Played(HAND_MADE, rows=1000)
+@pytest.mark.parametrize(
+    ("accuracy", "scaled", "winner"),
+    [
+        (0.993, False, FOUND),
+        (0.991, False, HAND_MADE),
+        (0.991, True, FOUND),
+        (0.988, True, HAND_MADE),
+    ],
+)
+def test_in_doubt_the_reference_wins_a_playoff(accuracy, scaled, winner):
+    played = Played(HAND_MADE, rows=1000, scaled=scaled)
     played.train(HAND_MADE, "reference", 0.97)
     played.train(FOUND, "finalist", 0.98)
     played.train(FOUND, "playoff", accuracy, parent=1)
     played.train(HAND_MADE, "playoff", 0.985, parent=0)
-    # A standard error is sqrt((.99 * .01 + .985 * .015) / 1000) = .00497.
+    # A standard error is about sqrt((.991 * .009 + .985 * .015) / 1000) = .0049.
     assert played.winner.architecture == winner
 
 

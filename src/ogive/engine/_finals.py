@@ -12,6 +12,12 @@ from ogive.trial import Proposal, Role, Trial
 
 __all__ = ["Finals"]
 
+_DOUBTFUL = 1.645
+"""Standard errors: chance alone gives a lead of more to one network in twenty."""
+
+_DOUBTFUL_SCALED = 1.0
+"""A reference that was made smaller to fit the limits is no design that others have proven."""
+
 
 class Finals:
     """Names the trainings that are still to be begun; a pure function of the state.
@@ -26,14 +32,21 @@ class Finals:
         plan: How many and how long.
         reference: The hand-made architecture, if there is one.
         rows: How many rows the scores are shares of, if they are that: accuracy and its like.
+        scaled: Whether the reference is smaller than it was designed, to fit the limits.
     """
 
     def __init__(
-        self, plan: Plan, reference: Architecture | None, rows: int | None = None
+        self,
+        plan: Plan,
+        reference: Architecture | None,
+        rows: int | None = None,
+        *,
+        scaled: bool = False,
     ) -> None:
         self._plan = plan
         self._reference = reference if plan.reference else None
         self._rows = rows
+        self._doubtful = _DOUBTFUL_SCALED if scaled else _DOUBTFUL
 
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         """Yields what can be begun now; needs nothing but a closed search."""
@@ -130,11 +143,10 @@ class Finals:
     def _decided(self, one: Trial, two: Trial) -> list[Trial]:
         """The two of a playoff, the winner first: in doubt the reference.
 
-        The other one is there as the best of several on the same rows, which flatters it by about
-        a standard error.
+        The other one is there as the best of several on the same rows, which flatters it.
         """
         best, other = best_first((one, two))
-        doubtful = best.value - other.value < self._error(best, other)
+        doubtful = best.value - other.value < self._doubtful * self._error(best, other)
         in_doubt = doubtful and other.architecture == self._reference
         return [other, best] if in_doubt else [best, other]
 

@@ -184,3 +184,9 @@ def test_it_comes_near_the_front_of_accuracy_and_latency(data, workers):
         1 - np.mean([share(kind, seed) for seed in range(8)]) for kind in (NSGA2, RandomSearch)
     )
     assert missing < 0.7 * missing_by_chance
+
+
+def test_a_short_training_has_no_say_between_longer_ones():
+    full, short = [(1, 9), (2, 8), (9, 1)], (3, 9)  # which would dominate the first two
+    ranked = _ranked(trials([*full, short], [1.0, 1.0, 1.0, 0.5]))
+    assert [trial.number for trial in ranked] == [0, 2, 1, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -98,11 +99,17 @@ class NSGA2(Strategy):
 
 
 def _ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Sorts by fidelity, then by front (section III-A), then by room within the front (III-B)."""
+    """Sorts by fidelity, then by front among the trials of the same."""
+    longest_first = sorted(trials, key=lambda trial: -trial.fidelity)
+    groups = groupby(longest_first, key=lambda trial: trial.fidelity)
+    return [trial for _, group in groups for trial in _sorted(list(group))]
+
+
+def _sorted(trials: Sequence[Trial]) -> list[Trial]:
+    """Sorts by front (section III-A), then by room within the front (III-B)."""
     values = objectives(trials)
     fronts = moocore.pareto_rank(values, maximise=True)
     room = np.full(len(trials), np.inf)
     for number in np.flatnonzero(np.bincount(fronts) > 2):  # One or two points are its ends.
         room[fronts == number] = crowding(values[fronts == number])
-    fidelities = [-trial.fidelity for trial in trials]
-    return [trials[i] for i in np.lexsort(np.array([-room, fronts, fidelities]))]
+    return [trials[i] for i in np.lexsort(np.array([-room, fronts]))]

@@ -39,6 +39,9 @@ PATH = RESULTS / "oneshot.json"
 SHARED = 0.6
 """Of the time, for which methods that sample paths train."""
 
+PRECISION = "fp32"
+"""The same on every processor; where bf16 has no instructions it takes twice the time."""
+
 Method = Callable[..., object]
 GRADIENTS = {
     "drnas": partial(search_by_gradient, method="drnas", alpha_lr=0.02),
@@ -61,7 +64,7 @@ def spent(work):
 
 def alone(data, space, strategy, seconds, seed):
     """A search that trains each architecture by itself."""
-    training = Training(network, data, recipe(data, EPOCHS), precision="bf16")
+    training = Training(network, data, recipe(data, EPOCHS), precision=PRECISION)
     return searched(space, strategy, training, seconds, seed)
 
 
@@ -83,7 +86,7 @@ def searched(space, name, estimate, seconds, seed):
 
 def with_shared(data, space, method, seconds, seed):
     train_for = partial(
-        train_supernet, network, data, method=method, space=space, precision="bf16",
+        train_supernet, network, data, method=method, space=space, precision=PRECISION,
         run=Run(seed=seed),
     )  # fmt: skip
     epochs = length(train_for, data, SHARED * seconds)
@@ -95,7 +98,7 @@ def with_shared(data, space, method, seconds, seed):
 
 def learned(data, space, method, seconds, seed):
     search = partial(
-        GRADIENTS[method], network, data, space=space, precision="bf16", run=Run(seed=seed)
+        GRADIENTS[method], network, data, space=space, precision=PRECISION, run=Run(seed=seed)
     )
     epochs = length(search, data, seconds)
     found = search(recipe=recipe(data, epochs))
@@ -124,7 +127,7 @@ def score(data, architecture, seed):
     for offset in (1000, 2000):
         torch.manual_seed(seed + offset)
         module = build(network, data, architecture)
-        train(module, data, recipe(data, EPOCHS), Run(seed=seed + offset), precision="bf16")
+        train(module, data, recipe(data, EPOCHS), Run(seed=seed + offset), precision=PRECISION)
         split = data.unseal()
         values.append(data.score(predict(module, data, split), split.targets)["accuracy"])
     return float(np.mean(values))

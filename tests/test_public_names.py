@@ -1,13 +1,16 @@
 """What is public is what the doors say."""
 
 import importlib
+import math
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import ogive
+from ogive._doors import when_used
 
 SOURCE = Path(ogive.__file__).parent
 PACKAGES = sorted(path.parent.name for path in SOURCE.glob("*/__init__.py"))
@@ -42,6 +45,17 @@ def test_each_package_has_what_its_door_names(package):
     for name in module.__all__:
         assert hasattr(module, name), f"ogive.{package}.__all__ names {name}"
     assert len(module.__all__) == len(set(module.__all__))
+
+
+def test_a_door_shows_what_is_behind_it(monkeypatch):
+    door = ModuleType("door")
+    monkeypatch.setitem(sys.modules, "door", door)
+    door.__getattr__ = when_used("door", {"sqrt": "math", "root": "math:sqrt"})
+    assert {"sqrt", "root"} <= set(dir(door))
+    assert door.root is door.sqrt is math.sqrt
+    assert {"root", "sqrt"} <= set(vars(door))
+    with pytest.raises(AttributeError, match="'door' has no attribute 'cube'"):
+        door.cube  # noqa: B018
 
 
 def test_public_things_have_a_docstring():

@@ -97,7 +97,3 @@ __all__ = [
 
 
 __getattr__ = when_used(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})

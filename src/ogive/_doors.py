@@ -11,7 +11,7 @@ __all__ = ["when_used"]
 
 
 def when_used(door: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns a module's ``__getattr__`` (PEP 562).
+    """Returns a module's ``__getattr__`` (PEP 562), and has ``dir`` show those names, too.
 
     Args:
         door: The module's name.
@@ -27,4 +27,6 @@ def when_used(door: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         setattr(sys.modules[door], name, value)
         return value
 
+    module = sys.modules[door]
+    module.__dir__ = lambda: sorted({*vars(module), *homes})  # type: ignore[method-assign]
     return imported

@@ -77,14 +77,14 @@ class TestASHAOverRandom(StrategyContract):
 
 
 class TestBayesian(StrategyContract):
-    trials = 30
+    trials = 20
 
     def make(self, space):
         return BayesianOptimization(space)
 
 
 class TestThompson(StrategyContract):
-    trials = 30
+    trials = 20
 
     def make(self, space):
         return BayesianOptimization(space, acquisition="ts")
@@ -112,7 +112,7 @@ class TestMultiObjective(StrategyContract):
 
 
 class TestAuto(StrategyContract):
-    trials = 30
+    trials = 20
 
     def make(self, space):
         return Auto(space, objectives=self.objectives)

@@ -627,17 +627,6 @@ def test_the_summary_is_json_for_every_reader(tmp_path):
     assert json.loads(written, parse_constant=refuse)["trials"][0]["metrics"]["side"] is None
 
 
-def test_what_loading_takes_is_part_of_the_budget(tmp_path):
-    def load():
-        time.sleep(0.5)
-        return task.load("iris")
-
-    used = []
-    result = estimated(tmp_path, task=load, trials=3, progress=lambda now: used.append(now.used))
-    assert result.summary["task"]["name"] == "iris"
-    assert result.summary["budget"]["used"]["seconds"] >= used[0] >= 0.5
-
-
 def test_the_budget_shown_is_the_one_given_last(tmp_path):
     def stop(snapshot):
         if snapshot.counts.get("complete", 0) >= 5:

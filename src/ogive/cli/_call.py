@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -145,8 +144,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         view(snapshot)
 
     network = None if call.space is None else _network(call.space)
-    load = partial(
-        ogive.load,
+    task = ogive.load(
         call.data,
         target=call.target,
         problem=call.problem,  # type: ignore[arg-type]  # checked by the option
@@ -159,7 +157,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
     )
     return ogive.search(
         network,
-        load,
+        task,
         budget=call.budget,
         trials=call.trials,
         epochs=call.epochs,

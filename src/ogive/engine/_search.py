@@ -78,8 +78,7 @@ def search(
     Args:
         network: A network function, the name of a ready-made space, or ``None`` for the default
             space of the task. A :class:`SearchSpace` where only ``estimator`` is asked.
-        task: A :class:`Task`, or any data that :func:`ogive.task.load` takes, or a function that
-            loads a task: what that takes is part of the budget.
+        task: A :class:`Task`, or any data that :func:`ogive.task.load` takes.
         budget: Wall-clock time for everything, final training and report included: ``"30min"`` or
             seconds. Ten minutes if no budget of any kind is given.
         trials: How many trainings of any length, those of the finals included.

@@ -238,9 +238,11 @@ def set_up(
     Raises:
         OgiveError: The first thing that is wrong.
     """
-    given = task() if callable(task) else task
-    if given is not None and not isinstance(given, Task):
-        given = tasks.load(given, cache=folder / "cache", seed=seed)
+    given = (
+        task
+        if task is None or isinstance(task, Task)
+        else tasks.load(task, cache=folder / "cache", seed=seed)
+    )
     if isinstance(network, SearchSpace):
         if estimator is None:
             raise SettingError(

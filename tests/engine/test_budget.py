@@ -65,6 +65,14 @@ def planned(budget, **changes):
     return plan(budget, **(settings | changes))
 
 
+def test_slow_checks_promise_a_slow_export_and_slow_loading_does_not():
+    kept = [
+        planned(Budget(seconds=600), spent=65, checks=checks).handover_seconds
+        for checks in (5, 10, 20)
+    ]
+    assert kept[0] == kept[1] == kept[2] / 2
+
+
 @given(
     seconds=st.floats(60, 36_000),
     epoch=st.floats(0.01, 2.0),

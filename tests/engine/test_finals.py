@@ -1,5 +1,7 @@
 """Which trainings a search ends with, and which network it hands over."""
 
+from dataclasses import replace
+
 import pytest
 
 from ogive.engine import Budget
@@ -28,7 +30,7 @@ class Played:
     """A search that is over, and what its finals say."""
 
     def __init__(self, reference, rows=None, scaled=False):
-        self.finals, self.me = Finals(SHORT, reference, rows, scaled=scaled), Me()
+        self.finals, self.me = Finals(replace(SHORT, scaled=scaled), reference, rows), Me()
         self.state = SearchState(Objectives(("accuracy",)), closed="time")
 
     def train(self, architecture, role, accuracy=None, parent=None, loss=1.0):

@@ -627,6 +627,12 @@ def test_the_summary_is_json_for_every_reader(tmp_path):
     assert json.loads(written, parse_constant=refuse)["trials"][0]["metrics"]["side"] is None
 
 
+def test_what_came_before_takes_of_the_budget(tmp_path):
+    now = time.time()
+    short = estimated(tmp_path, budget=30, trials=None, begun=now - 29)
+    assert 29 <= short.summary["budget"]["used"]["seconds"] < 40
+
+
 def test_the_budget_shown_is_the_one_given_last(tmp_path):
     def stop(snapshot):
         if snapshot.counts.get("complete", 0) >= 5:

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass, field
@@ -132,6 +133,7 @@ def _view() -> Iterator[View]:
 
 
 def _search(call: Call, folder: Path, view: View) -> ogive.Result:
+    begun = time.time()
     saved = False
 
     def show(snapshot: Snapshot) -> None:
@@ -172,6 +174,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         seed=call.seed,
         out=folder,
         progress=show,
+        begun=begun,
     )
 
 

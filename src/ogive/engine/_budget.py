@@ -112,6 +112,7 @@ class Plan:
         precision: What trials compute in.
         alone: Threads of a final training that runs alone.
         playoff: Whether the best two are trained longer before one is chosen.
+        scaled: Whether the reference is smaller than it was designed, to fit the limits.
     """
 
     epochs: float
@@ -129,6 +130,7 @@ class Plan:
     precision: Precision
     alone: int = 1
     playoff: bool = False
+    scaled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,6 +155,8 @@ def plan(
     precision: Precision,
     alone: int = 1,
     spent: float = 0.0,
+    checks: float = 0.0,
+    scaled: bool = False,
 ) -> Plan:
     """Shares a budget out.
 
@@ -169,6 +173,8 @@ def plan(
         precision: What trials compute in.
         alone: Threads of a training that runs alone.
         spent: Seconds of the budget that are used already.
+        checks: Seconds that it took to get here with the data at hand.
+        scaled: Whether the reference is smaller than it was designed, to fit the limits.
 
     Raises:
         BudgetError: If the time does not reach for one epoch of the finals.
@@ -206,7 +212,7 @@ def plan(
     if budget.seconds is not None:
         left = budget.seconds - spent
         # A machine on which it took long to get here will take long over the export, too.
-        slowness = max(1.0, spent / _USUAL_START)
+        slowness = max(1.0, checks / _USUAL_START)
         handover = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * budget.seconds) * slowness
         handover = min(handover, _LONGEST_HANDOVER * budget.seconds)
         share = _FINALS_SHARE * (left - handover)
@@ -241,6 +247,7 @@ def plan(
         threads=threads,
         precision=precision,
         alone=alone,
+        scaled=scaled,
     )
 
 

@@ -32,21 +32,15 @@ class Finals:
         plan: How many and how long.
         reference: The hand-made architecture, if there is one.
         rows: How many rows the scores are shares of, if they are that: accuracy and its like.
-        scaled: Whether the reference is smaller than it was designed, to fit the limits.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        reference: Architecture | None,
-        rows: int | None = None,
-        *,
-        scaled: bool = False,
+        self, plan: Plan, reference: Architecture | None, rows: int | None = None
     ) -> None:
         self._plan = plan
         self._reference = reference if plan.reference else None
         self._rows = rows
-        self._doubtful = _DOUBTFUL_SCALED if scaled else _DOUBTFUL
+        self._doubtful = _DOUBTFUL_SCALED if plan.scaled else _DOUBTFUL
 
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         """Yields what can be begun now; needs nothing but a closed search."""

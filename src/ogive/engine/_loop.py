@@ -25,7 +25,7 @@ from ogive._blas import one_blas_thread
 from ogive.engine._budget import Plan
 from ogive.engine._finals import Finals
 from ogive.engine._objectives import exceeded
-from ogive.engine._setup import Setup, references
+from ogive.engine._setup import Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
 from ogive.engine._stopping import stopping
 from ogive.errors import JournalError, LimitError, OgiveError
@@ -88,12 +88,7 @@ class Loop:
         self._reference = reference
         task = setup.task
         shares = task is not None and task.problem == "classification"
-        self.finals = Finals(
-            plan,
-            reference,
-            task.size("validation") if task and shares else None,
-            scaled=reference not in references(setup)[:1],
-        )
+        self.finals = Finals(plan, reference, task.size("validation") if task and shares else None)
         self._seen = 0
         self._running: dict[int, _Running] = {}
         self._kept: dict[float, list[tuple[float, int]]] = {}

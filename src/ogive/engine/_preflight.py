@@ -59,8 +59,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _reference_of(setup: Setup) -> Architecture | None:
-    """The largest hand-made architecture within the limits, if the space has one.
+def _reference_of(setup: Setup) -> tuple[Architecture | None, bool]:
+    """The largest hand-made architecture within the limits, and whether there is a larger one.
 
     They are halved, not tried in turn: the latency of each takes half a second to measure.
     """
@@ -71,7 +71,8 @@ def _reference_of(setup: Setup) -> Architecture | None:
 
     largest_first = references(setup)
     found = bisect_left(largest_first, True, key=fits)
-    return largest_first[found] if found < len(largest_first) else None
+    fitting = largest_first[found] if found < len(largest_first) else None
+    return fitting, found > 0
 
 
 def preflight(
@@ -80,6 +81,7 @@ def preflight(
     *,
     workers: int | None,
     begun: float,
+    ready: float,
 ) -> tuple[Plan, Architecture | None]:
     """Checks space and limits, measures the time of training, and shares out the budget.
 
@@ -87,7 +89,8 @@ def preflight(
         setup: What was asked for.
         executor: Where trials will run; the measurement runs there, too.
         workers: Trials side by side, or ``None`` to choose by measurement.
-        begun: When the search began, in seconds since 1970.
+        begun: When the budget began to run, in seconds since 1970.
+        ready: When the data had been loaded.
 
     Returns:
         The plan, and the hand-made reference within the limits, if the space has one.
@@ -102,7 +105,7 @@ def preflight(
     assert setup.network is not None and setup.task is not None
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
-    reference = _reference_of(setup)
+    reference, scaled = _reference_of(setup)
     if reference is None and setup.limits:
         costs = partial(setup.costs, names=tuple(setup.limits))
         smallest_within(setup.space, setup.limits, costs, rng=rng)
@@ -120,6 +123,8 @@ def preflight(
         alone=alone,
         precision=speed.precision,
         spent=time.time() - begun,
+        checks=time.time() - ready,
+        scaled=scaled,
     )
     return made, reference
 

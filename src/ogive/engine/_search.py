@@ -69,6 +69,7 @@ def search(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Callable[[Snapshot], None] | None = None,
+    begun: float | None = None,
 ) -> Result:
     """Finds the best network for a task within limits, trains it, verifies it and hands it over.
 
@@ -113,12 +114,14 @@ def search(
         seed: Of every draw of the search.
         out: The run folder; ``runs/<task>-<time>`` by default.
         progress: Called with a :class:`Snapshot` about twice a second.
+        begun: When the budget began to run, as :func:`time.time` gives it, where that was before
+            this call: what was loaded since then takes of it.
 
     Raises:
         OgiveError: With one message that says the rule, the value and the cure.
         KeyboardInterrupt: At the second Ctrl-C.
     """
-    begun = time.time()
+    begun = time.time() if begun is None else begun
     if workers is not None and workers < 1:
         raise SettingError(f"workers >= 1 must hold, but got workers={workers}.")
     whole = Budget(None if budget is None else seconds_of(budget), trials, epochs)
@@ -214,7 +217,7 @@ class _Search:
         self._executor = executor
         self._workers = workers
         self._progress = progress
-        self._begun = begun
+        self._begun, self._ready = begun, time.time()
         self._me = Me()
         self._chosen: _handover.Chosen | None = None
 
@@ -299,7 +302,11 @@ class _Search:
         planned = self._event("planned")
         if planned is None:
             made, hand_made = preflight(
-                self._setup, pool, workers=self._workers, begun=self._begun
+                self._setup,
+                pool,
+                workers=self._workers,
+                begun=self._begun,
+                ready=self._ready,
             )
             reference = None if hand_made is None else hand_made.to_json()
             with self._journal.exclusive():

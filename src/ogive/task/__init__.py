@@ -36,7 +36,7 @@ __all__ = [
     "raw_inputs",
 ]
 
-# Workers are sent their data as it is; reading them anew takes pandas, which is slow to import.
+# Workers are sent their data as they are. What reads new data needs pandas, which is slow to import.
 __getattr__ = when_used(
     __name__,
     {

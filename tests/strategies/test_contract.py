@@ -77,14 +77,14 @@ class TestASHAOverRandom(StrategyContract):
 
 
 class TestBayesian(StrategyContract):
-    trials = 20
+    trials = 30
 
     def make(self, space):
         return BayesianOptimization(space)
 
 
 class TestThompson(StrategyContract):
-    trials = 20
+    trials = 30
 
     def make(self, space):
         return BayesianOptimization(space, acquisition="ts")
@@ -112,7 +112,7 @@ class TestMultiObjective(StrategyContract):
 
 
 class TestAuto(StrategyContract):
-    trials = 20
+    trials = 30
 
     def make(self, space):
         return Auto(space, objectives=self.objectives)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ogive import task
 from ogive.engine import search, summarize
 from ogive.executors import SerialExecutor
 from ogive.space import Decision, SearchSpace
@@ -136,10 +138,16 @@ def test_a_limit_that_is_none(refused, limit):
     assert "limit" in refused(2, "digits", "--limit", limit).lower()
 
 
-def test_a_budget_too_short_for_one_epoch(ogive, tmp_path):
+def test_a_budget_too_short_for_one_epoch(ogive, tmp_path, monkeypatch):
+    def load(*arguments, **settings):
+        time.sleep(1)
+        return task.load(*arguments, **settings)
+
+    monkeypatch.setattr("ogive.load", load)
     code, _, err = ogive(
         "search", "iris", "--budget", "1s", "--workers", "1", "--out", tmp_path / "run"
     )
+    assert not err.startswith("[0:00]")  # Loading takes of the budget, too.
     assert code == 6
     assert "at least" in err
     assert "Traceback" not in err

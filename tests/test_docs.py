@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import ogive.testing  # noqa: F401  # pytester forgets what pages import first; numpy loads only once
 from ogive.cli import app
 from ogive.cli._exits import EXITS
 

@@ -40,7 +40,7 @@ SHARED = 0.6
 """Of the time, for which methods that sample paths train."""
 
 PRECISION = "fp32"
-"""The same on every processor; where bf16 has no instructions it takes twice the time."""
+"""The same on every processor; where bf16 has no instructions it takes up to twice the time."""
 
 Method = Callable[..., object]
 GRADIENTS = {

@@ -405,6 +405,11 @@ def test_a_worker_that_trains_imports_nothing_slow_that_it_does_not_need(digits)
         return {"torch._dynamo", "pandas", "sqlalchemy"} & set(sys.modules)
 
     # As from a script: what this module imports is no business of the worker.
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with WorkerPool(1) as pool:
-        assert [pool.submit(trained, name).result() for name in ("adamw", "sgd")] == [set(), set()]
+    here = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(here)
+    try:
+        with WorkerPool(1) as pool:
+            found = [pool.submit(trained, optimizer).result() for optimizer in ("adamw", "sgd")]
+    finally:
+        cloudpickle.unregister_pickle_by_value(here)
+    assert found == [set(), set()]

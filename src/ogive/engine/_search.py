@@ -121,8 +121,7 @@ def search(
         OgiveError: With one message that says the rule, the value and the cure.
         KeyboardInterrupt: At the second Ctrl-C.
     """
-    now = time.time()
-    begun = now if begun is None else min(begun, now)  # Clocks are put back at times.
+    begun = time.time() if begun is None else begun
     if workers is not None and workers < 1:
         raise SettingError(f"workers >= 1 must hold, but got workers={workers}.")
     whole = Budget(None if budget is None else seconds_of(budget), trials, epochs)

@@ -27,6 +27,11 @@ BEST = Trial(
 )
 
 
+@pytest.fixture(autouse=True)
+def _a_terminal_that_can_do_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # Whatever the tests themselves are run from.
+
+
 def terminal(width: int = 100) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
 

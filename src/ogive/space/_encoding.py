@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ __all__ = ["Column", "Encoder", "Encoding", "PathEncoder"]
 
 _LISTED = 1024
 """Integers with at most this many values are looked up rather than computed."""
+
+_CELL = np.dtype([("column", np.intp), ("number", np.float64), ("decision", np.intp)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +52,60 @@ class Encoder:
         self._place = {decision.path: i for i, decision in enumerate(decisions)}
         columns: list[Column] = []
         starts: list[int] = []
-        # (path, value) → the cells it sets; most lookups of an encoding are one of a dictionary.
-        self._cells: dict[tuple[str, Value], tuple[int, float]] = {}
+        # (path, value) → its place among the cells; most of an encoding is one look in it.
+        self._known: dict[tuple[str, Value], int] = {}
+        cells: list[tuple[int, float, int]] = []
+
+        def know(decision: Decision, value: Value, number: float) -> None:
+            self._known[decision.path, value] = len(cells)
+            cells.append((len(columns), number, self._place[decision.path]))
+
         for decision in decisions:
             starts.append(len(columns))
             if decision.kind in ("categorical", "subset"):
                 for option in decision.options:
-                    self._cells[decision.path, option] = len(columns), 1.0
+                    know(decision, option, 1.0)
                     columns.append(Column(decision.path, decision.kind, option))
                 continue
             if decision.kind == "ordinal" or (
                 decision.kind == "integer" and decision.size <= _LISTED
             ):
                 for value in decision.values():
-                    self._cells[decision.path, value] = len(columns), decision.to_unit(value)
+                    know(decision, value, decision.to_unit(value))
             columns.append(Column(decision.path, decision.kind))
         self.columns = tuple(columns)
         self._starts = np.array([*starts, len(columns)])
+        # Of each cell its column, the number in it, and the place of its decision.
+        self._cells = np.array(cells, dtype=_CELL)
 
     def __call__(self, architectures: Iterable[Architecture]) -> Encoding:
-        rows: list[int] = []
-        columns: list[int] = []
-        numbers: list[float] = []
-        active_rows: list[int] = []
-        active: list[int] = []
-        row = -1
-        for row, architecture in enumerate(architectures):
-            before = len(columns)
-            for item in architecture.items():
-                cell = self._cells.get(item)
-                if cell is None:
-                    for column, number in self._computed(*item):
-                        columns.append(column)
-                        numbers.append(number)
-                else:
-                    columns.append(cell[0])
-                    numbers.append(cell[1])
-            rows.extend([row] * (len(columns) - before))
-            active.extend(map(self._place.__getitem__, architecture))
-            active_rows.extend([row] * len(architecture))
-        values = np.zeros((row + 1, len(self.columns)))
-        values[rows, columns] = numbers
-        asked = np.zeros((row + 1, len(self._place)), dtype=bool)
-        asked[active_rows, active] = True
+        architectures = list(architectures)
+        lengths = [len(architecture) for architecture in architectures]
+        look = self._known.get
+        found = (map(look, a.items(), repeat(-1)) for a in architectures)
+        places = np.fromiter(chain.from_iterable(found), np.intp, sum(lengths))
+        rows = np.repeat(np.arange(len(architectures)), lengths)
+        values = np.zeros((len(architectures), len(self.columns)))
+        asked = np.zeros((len(architectures), len(self._place)), dtype=bool)
+        known = places >= 0
+        cells = self._cells[places[known]]
+        values[rows[known], cells["column"]] = cells["number"]
+        asked[rows[known], cells["decision"]] = True
+        starts = np.cumsum(lengths) - lengths
+        for i in np.flatnonzero(~known):
+            row = rows[i]
+            path, value = next(islice(architectures[row].items(), i - starts[row], None))
+            asked[row, self._place[path]] = True
+            for column, number in self._computed(path, value):
+                values[row, column] = number
         return Encoding(values, np.repeat(asked, np.diff(self._starts), axis=1))
 
     def _computed(self, path: str, value: Value) -> Iterable[tuple[int, float]]:
+        start = int(self._starts[self._place[path]])
         decision = self._decisions[path]
         if isinstance(value, tuple):
-            return [self._cells[path, option] for option in value]
-        return [(int(self._starts[self._place[path]]), decision.to_unit(value))]
+            return [(start + decision.options.index(option), 1.0) for option in value]
+        return [(start, decision.to_unit(value))]
 
 
 class PathEncoder:

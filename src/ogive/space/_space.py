@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 from ogive.errors import ArchitectureError, SpaceError, did_you_mean
@@ -23,6 +22,9 @@ __all__ = ["SearchSpace"]
 
 _TRIES = 2000
 """Architectures drawn in vain before a space is said to have no valid one."""
+
+_Asked = tuple[Decision, Callable[[Random], Value], Sequence[tuple[Condition, ...]]]
+"""A decision, what draws its value, and when it is asked."""
 
 
 class SearchSpace:
@@ -54,15 +56,10 @@ class SearchSpace:
         self._canonical = canonical
         self.decisions: tuple[Decision, ...] = _tidied(decisions)
         self._by_path = {decision.path: decision for decision in self.decisions}
-        self._parents = {
-            condition.parent
-            for decision in self.decisions
-            for conjunction in decision.conditions
-            for condition in conjunction
-        }
         self._plan = [
             (d, d.sampler(), None if () in d.conditions else d.conditions) for d in self.decisions
         ]
+        self._dependents = self._depending()
 
     def __reduce__(self) -> tuple[Any, ...]:
         functions: dict[str, Any] = {
@@ -172,15 +169,11 @@ class SearchSpace:
         """
         return self._first_valid(lambda: self._draw(rng))
 
-    def _draw(
-        self, rng: Random, given: Mapping[str, Value] = MappingProxyType({})
-    ) -> Architecture:
-        """Keeps what is given, and draws the other decisions that are active beside it."""
+    def _draw(self, rng: Random) -> Architecture:
         decided: dict[str, Value] = {}
         for decision, draw, conditions in self._plan:
             if conditions is None or _active(conditions, decided):
-                path = decision.path
-                decided[path] = given[path] if path in given else draw(rng)
+                decided[decision.path] = draw(rng)
         return Architecture(decided, frozen=True)
 
     def _first_valid(self, draw: Callable[[], Architecture]) -> Architecture:
@@ -214,10 +207,29 @@ class SearchSpace:
         return self._with(architecture, path, changed, rng)
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
+        """Changes a decision; of those that hang on it, draws the new and drops the inactive."""
         changed = base.replace({path: value})
-        if path not in self._parents:  # No other decision needs to be asked again.
+        if path not in self._dependents:
             return changed
-        return self._draw(rng, changed)
+        decided = dict(changed.items())
+        for decision, draw, conditions in self._dependents[path]:
+            if not _active(conditions, decided):
+                decided.pop(decision.path, None)
+            elif decision.path not in decided:
+                decided[decision.path] = draw(rng)
+        in_order = {path: decided[path] for path in self._by_path if path in decided}
+        return Architecture(in_order, frozen=True)
+
+    def _depending(self) -> dict[str, list[_Asked]]:
+        """The decisions that hang on each, directly or through others, in the space's order."""
+        above: dict[str, set[str]] = {}
+        depending: dict[str, list[_Asked]] = {}
+        for decision, draw, conditions in self._plan:
+            parents = {c.parent for conjunction in conditions or () for c in conjunction}
+            above[decision.path] = parents.union(*(above[parent] for parent in parents))
+            for path in above[decision.path]:
+                depending.setdefault(path, []).append((decision, draw, conditions or ()))
+        return depending
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
         """Draws a child: each active decision from either parent that has it, else drawn."""

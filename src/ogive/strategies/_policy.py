@@ -2,7 +2,8 @@
 
 Both policies of neural architecture search by reinforcement learning: every decision for itself
 (Ying et al. 2019, arXiv:1902.09635), and an LSTM that walks from decision to decision
-(Zoph & Le 2017, arXiv:1611.01578, Section 3.1). They are written in numpy, gradients by hand:
+(Zoph & Le 2017, arXiv:1611.01578, Section 3.1; Bello et al. 2017, arXiv:1709.07417, write the
+update rules of optimisers with one). They are written in numpy, gradients by hand:
 products of this size take a tensor library longer to start than to compute, and are too small to
 be split among threads, whose number would change their last digits.
 """

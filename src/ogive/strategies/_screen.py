@@ -57,17 +57,19 @@ class Screen:
         if self._space.size <= LISTED:
             return self._best_of_all(score, batch)
         scored: dict[Architecture, float] = {}
-        climbed: set[Architecture] = set()
+        left: list[
+            tuple[float, int, Architecture]
+        ] = []  # to climb from: the best, then the oldest
         fresh = self.draw(batch, parents, rng)
         for _ in range(_CLIMBS):
             before = max(scored.values(), default=-math.inf)
-            if fresh:
-                scored |= zip(fresh, score(self._surrogate.points(fresh)).tolist(), strict=True)
+            values = score(self._surrogate.points(fresh)).tolist() if fresh else []
+            for architecture, value in zip(fresh, values, strict=True):
+                scored[architecture] = value
+                heapq.heappush(left, (-value, len(scored), architecture))
             if not climb or not fresh or max(scored.values()) <= before:
                 break
-            left = (a for a in scored if a not in climbed)
-            climbers = heapq.nlargest(_CLIMBERS, left, key=scored.__getitem__)
-            climbed.update(climbers)
+            climbers = [heapq.heappop(left)[-1] for _ in range(min(_CLIMBERS, len(left)))]
             around = {a: None for c in climbers for a in self._space.neighbours(c, rng)}
             fresh = [a for a in around if a not in scored and self._new(a, batch)]
         return max(scored, key=scored.__getitem__) if scored else None

@@ -44,6 +44,7 @@ def test_a_mutation_changes_one_decision_of_those_that_stay(space, seed):
     assert (child == parent) == (all(space[path].size == 1 for path in parent))
     changed = [path for path in parent if path in child and parent[path] != child[path]]
     assert len(changed) <= 1
+    assert list(child) == [decision.path for decision in space.decisions if decision.path in child]
 
 
 @given(spaces(), SEEDS)

@@ -29,8 +29,9 @@ SHORT = plan(
 class Played:
     """A search that is over, and what its finals say."""
 
-    def __init__(self, reference, rows=None, scaled=False):
-        self.finals, self.me = Finals(replace(SHORT, scaled=scaled), reference, rows), Me()
+    def __init__(self, reference, error=0.0, scaled=False):
+        self.finals, self.me = Finals(replace(SHORT, scaled=scaled), reference), Me()
+        self.error = error
         self.state = SearchState(Objectives(("accuracy",)), closed="time")
 
     def train(self, architecture, role, accuracy=None, parent=None, loss=1.0):
@@ -41,7 +42,8 @@ class Played:
         return number
 
     def end(self, number, accuracy, loss=1.0):
-        told = {"metrics": {"accuracy": accuracy, "loss": loss}}
+        metrics = {"accuracy": accuracy, "loss": loss, "standard_error": self.error}
+        told = {"metrics": metrics}
         self.state.apply(ended(self.me, number, "complete", **told))
 
     def fail(self, number):
@@ -91,12 +93,12 @@ def test_the_winner_of_a_playoff_goes_on_and_so_does_the_reference():
     ],
 )
 def test_in_doubt_the_reference_wins_a_playoff(accuracy, scaled, winner):
-    played = Played(HAND_MADE, rows=1000, scaled=scaled)
+    played = Played(HAND_MADE, error=0.0034, scaled=scaled)
     played.train(HAND_MADE, "reference", 0.97)
     played.train(FOUND, "finalist", 0.98)
     played.train(FOUND, "playoff", accuracy, parent=1)
     played.train(HAND_MADE, "playoff", 0.985, parent=0)
-    # A standard error is about sqrt((.991 * .009 + .985 * .015) / 1000) = .0049.
+    # That of the difference is .0034 * sqrt(2) = .0048.
     assert played.winner.architecture == winner
 
 

@@ -224,6 +224,17 @@ def test_patience_keeps_the_best_epoch(diabetes, tmp_path):
     assert metrics["best_epoch"] == 1 + int(np.argmin(losses))
 
 
+def test_a_training_says_how_sure_the_score_of_the_kept_weights_is(diabetes):
+    kept = build(perceptron, diabetes, NONE)
+    recipe = Recipe(epochs=60, batch_size=32, lr=2e-2, patience=8)
+    metrics = train(kept, diabetes, recipe, Run(seed=1))
+    assert metrics["best_epoch"] < metrics["epochs"]
+    outputs, targets = predict(kept, diabetes, diabetes.validation), diabetes.validation.targets
+    error = tasks.standard_error(diabetes.metric, outputs, np.asarray(targets))
+    assert metrics["standard_error"] == pytest.approx(error, rel=1e-4)
+    assert "standard_error" not in train(kept, diabetes, recipe, Run(), fit_on="all")
+
+
 def test_a_split_too_large_for_memory_trains_alike(digits, monkeypatch):
     recipe = Recipe(epochs=2, batch_size=64, shift=0.1)
     held = Training(network, digits, recipe)(NONE, Run(seed=1))

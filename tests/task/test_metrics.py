@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from ogive.task import METRICS, difference, interval
+from ogive.task import METRICS, difference, interval, standard_error
 
 
 def _classified(seed: int, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,3 +113,28 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     first = interval("macro_f1", probabilities, targets, seed=5)
     assert first == interval("macro_f1", probabilities, targets, seed=5)
     assert first.to_json().keys() == {"metric", "value", "low", "high", "level"}
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_a_standard_error_is_the_deviation_over_samples(name: str) -> None:
+    rng = np.random.default_rng(0)
+    values, errors = [], []
+    for _ in range(300):
+        signal = rng.normal(size=200)
+        if name in ("r2", "rmse", "mae"):
+            targets, outputs = signal + rng.normal(size=200), signal[:, None]
+        else:
+            targets = (signal + rng.normal(size=200) > 0).astype(np.int64)
+            sure = 1 / (1 + np.exp(-2 * signal))
+            outputs = np.stack([1 - sure, sure], axis=1)
+        values.append(METRICS[name].function(outputs, targets))
+        errors.append(standard_error(name, outputs, targets))
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
+
+
+def test_a_standard_error_does_not_hang_on_rows_standing_class_by_class() -> None:
+    outputs, targets = _classified(0, 200, 4)
+    order = np.argsort(targets, kind="stable")
+    found = standard_error("auc", outputs[order], targets[order])
+    assert found == pytest.approx(standard_error("auc", outputs, targets), rel=0.5)
+    assert np.isnan(standard_error("auc", outputs[:5], targets[:5]))

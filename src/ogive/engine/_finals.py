@@ -31,15 +31,11 @@ class Finals:
     Args:
         plan: How many and how long.
         reference: The hand-made architecture, if there is one.
-        rows: How many rows the scores are shares of, if they are that: accuracy and its like.
     """
 
-    def __init__(
-        self, plan: Plan, reference: Architecture | None, rows: int | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, reference: Architecture | None) -> None:
         self._plan = plan
         self._reference = reference if plan.reference else None
-        self._rows = rows
         self._doubtful = _DOUBTFUL_SCALED if plan.scaled else _DOUBTFUL
 
     def next(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
@@ -140,16 +136,11 @@ class Finals:
         The other one is there as the best of several on the same rows, which flatters it.
         """
         best, other = best_first((one, two))
-        doubtful = best.value - other.value < self._doubtful * self._error(best, other)
+        # As if of independent rows; those of one split err together, and the true one is smaller.
+        error = math.hypot(*(trial.metrics.get("standard_error", 0.0) for trial in (one, two)))
+        doubtful = best.value - other.value < self._doubtful * error
         in_doubt = doubtful and other.architecture == self._reference
         return [other, best] if in_doubt else [best, other]
-
-    def _error(self, *trials: Trial) -> float:
-        """The standard error of the difference of two scores, as shares of independent rows."""
-        if self._rows is None:
-            return 0.0
-        variance = sum(max(0.0, trial.value * (1 - trial.value)) for trial in trials)
-        return math.sqrt(variance / self._rows)
 
     def winner(self, state: SearchState) -> Trial | None:
         """The best network that was measured on the validation split."""

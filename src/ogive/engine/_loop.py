@@ -86,9 +86,7 @@ class Loop:
         self._executor = executor
         self._progress = progress
         self._reference = reference
-        task = setup.task
-        shares = task is not None and task.problem == "classification"
-        self.finals = Finals(plan, reference, task.size("validation") if task and shares else None)
+        self.finals = Finals(plan, reference)
         self._seen = 0
         self._running: dict[int, _Running] = {}
         self._kept: dict[float, list[tuple[float, int]]] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
 from ogive.nn import Chooser, Heir, NetworkFunction
 from ogive.space import Architecture
-from ogive.task import Split, Task
+from ogive.task import Split, Task, standard_error
 
 __all__ = [
     "FitOn",
@@ -132,8 +132,8 @@ def train(
     the best, with the weights and the metrics that it has then.
 
     Returns:
-        The metrics on the validation split, ``loss``, ``epochs`` trained in this run, and
-        ``train_seconds``; of one that was stopped also ``stopped_at``, in epochs, and what the
+        The metrics on the validation split, ``loss``, the ``standard_error`` of the task's metric,
+        ``epochs`` trained in this run, and ``train_seconds``; of one that was stopped also ``stopped_at``, in epochs, and what the
         goal's metric was ``expected`` to end as.
 
     Raises:
@@ -217,6 +217,7 @@ class _Trainer:
         self.seat: Seat | None = None  # Where it is trained together with others.
         self.made = 0
         self._measured: int | None = None  # The step of the last validation.
+        self._answers: tuple[npt.NDArray[Any], npt.NDArray[Any]]  # Its outputs, and the targets.
         self._validation_seconds = 0.0
         self._best: _Best | None = None
 
@@ -265,6 +266,8 @@ class _Trainer:
         if self._validated and self._measured != self.made:
             metrics = self._validate()
         metrics = self._settle(metrics)
+        if self._validated:
+            metrics["standard_error"] = standard_error(self.task.metric, *self._answers)
         return {
             **metrics,
             "epochs": (self.made - first) / self._steps,
@@ -354,8 +357,9 @@ class _Trainer:
         targets = torch.as_tensor(split.targets, device=self._device)
         if targets.is_floating_point():
             targets = targets.float()
+        self._answers = finished, np.asarray(split.targets)
         return {
-            **task.score(finished, np.asarray(split.targets)),
+            **task.score(*self._answers),
             "loss": float(task.loss(outputs, targets)),
         }
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from ogive._doors import when_used
 from ogive.task._images import files_below
 from ogive.task._inputs import Inputs
-from ogive.task._metrics import METRICS, Difference, Interval, Metric, difference, interval
+from ogive.task._metrics import (
+    METRICS,
+    Difference,
+    Interval,
+    Metric,
+    difference,
+    interval,
+    standard_error,
+)
 from ogive.task._split import Rows, Split
 from ogive.task._target import Classes, Target, Value
 from ogive.task._task import Task
@@ -34,6 +42,7 @@ __all__ = [
     "interval",
     "load",
     "raw_inputs",
+    "standard_error",
 ]
 
 # Workers are sent their data as they are. What reads new data needs pandas, which is slow to import.

@@ -224,4 +224,4 @@ def test_a_deadline_holds_for_all_of_a_stack(diabetes):
     # The whole would take minutes; and none was left to train after the others.
     assert max(metrics["train_seconds"] for metrics in found) < 15
     epochs = [metrics["epochs"] for metrics in found]
-    assert max(epochs) - min(epochs) <= 1
+    assert min(epochs) > 0.5 * max(epochs)  # They go side by side, to the end of a common time.

@@ -25,14 +25,16 @@ SHORT = plan(
     precision="fp32",
 )
 
+ACCURACY = Objectives(("accuracy",))
+
 
 class Played:
     """A search that is over, and what its finals say."""
 
-    def __init__(self, reference, error=0.0, scaled=False):
+    def __init__(self, reference, error=0.0, scaled=False, objectives=ACCURACY):
         self.finals, self.me = Finals(replace(SHORT, scaled=scaled), reference), Me()
         self.error = error
-        self.state = SearchState(Objectives(("accuracy",)), closed="time")
+        self.state = SearchState(objectives, closed="time")
 
     def train(self, architecture, role, accuracy=None, parent=None, loss=1.0):
         number, proposal = len(self.state.trials), Proposal(architecture, parent=parent)
@@ -42,7 +44,7 @@ class Played:
         return number
 
     def end(self, number, accuracy, loss=1.0):
-        metrics = {"accuracy": accuracy, "loss": loss, "standard_error": self.error}
+        metrics = {"accuracy": accuracy, "loss": loss, "accuracy_se": self.error}
         told = {"metrics": metrics}
         self.state.apply(ended(self.me, number, "complete", **told))
 
@@ -100,6 +102,15 @@ def test_in_doubt_the_reference_wins_a_playoff(accuracy, scaled, winner):
     played.train(HAND_MADE, "playoff", 0.985, parent=0)
     # That of the difference is .0034 * sqrt(2) = .0048.
     assert played.winner.architecture == winner
+
+
+def test_how_sure_one_metric_is_says_nothing_of_another():
+    played = Played(HAND_MADE, error=0.1, objectives=Objectives((), ("loss",)))
+    played.train(HAND_MADE, "reference", 0.97, loss=0.3)
+    played.train(FOUND, "finalist", 0.97, loss=0.2)
+    played.train(FOUND, "playoff", 0.97, parent=1, loss=0.15)
+    played.train(HAND_MADE, "playoff", 0.97, parent=0, loss=0.16)
+    assert played.winner.architecture == FOUND
 
 
 def test_a_reference_that_is_the_best_needs_no_playoff():

@@ -231,8 +231,8 @@ def test_a_training_says_how_sure_the_score_of_the_kept_weights_is(diabetes):
     assert metrics["best_epoch"] < metrics["epochs"]
     outputs, targets = predict(kept, diabetes, diabetes.validation), diabetes.validation.targets
     error = tasks.standard_error(diabetes.metric, outputs, np.asarray(targets))
-    assert metrics["standard_error"] == pytest.approx(error, rel=1e-4)
-    assert "standard_error" not in train(kept, diabetes, recipe, Run(), fit_on="all")
+    assert metrics["r2_se"] == pytest.approx(error, rel=1e-4)
+    assert "r2_se" not in train(kept, diabetes, recipe, Run(), fit_on="all")
 
 
 def test_a_split_too_large_for_memory_trains_alike(digits, monkeypatch):

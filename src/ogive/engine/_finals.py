@@ -124,20 +124,21 @@ class Finals:
         """What was measured on the validation split, best first; each by its longest training."""
         played = state.played()
         ranked = [
-            *(self._decided(*played.values()) if len(played) > 1 else ()),
+            *(self._decided(state, *played.values()) if len(played) > 1 else ()),
             *(played.get(trial.architecture, trial) for trial in state.full()),
             *state.ranked(),
         ]
         return list({trial.number: trial for trial in ranked}.values())
 
-    def _decided(self, one: Trial, two: Trial) -> list[Trial]:
+    def _decided(self, state: SearchState, one: Trial, two: Trial) -> list[Trial]:
         """The two of a playoff, the winner first: in doubt the reference.
 
         The other one is there as the best of several on the same rows, which flatters it.
         """
         best, other = best_first((one, two))
+        known = f"{state.objectives.names[0]}_se"
         # As if of independent rows; those of one split err together, and the true one is smaller.
-        error = math.hypot(*(trial.metrics.get("standard_error", 0.0) for trial in (one, two)))
+        error = math.hypot(*(trial.metrics.get(known, 0.0) for trial in (one, two)))
         doubtful = best.value - other.value < self._doubtful * error
         in_doubt = doubtful and other.architecture == self._reference
         return [other, best] if in_doubt else [best, other]

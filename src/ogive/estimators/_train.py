@@ -132,9 +132,10 @@ def train(
     the best, with the weights and the metrics that it has then.
 
     Returns:
-        The metrics on the validation split, ``loss``, the ``standard_error`` of the task's metric,
-        ``epochs`` trained in this run, and ``train_seconds``; of one that was stopped also ``stopped_at``, in epochs, and what the
-        goal's metric was ``expected`` to end as.
+        The metrics on the validation split, ``loss``, the standard error of the task's metric (as
+        ``accuracy_se``, say), ``epochs`` trained in this run, and ``train_seconds``; of one that
+        was stopped also ``stopped_at``, in epochs, and what the goal's metric was ``expected`` to
+        end as.
 
     Raises:
         TrialFailed: If the loss is not a number, or no better than a constant prediction half-way,
@@ -267,7 +268,8 @@ class _Trainer:
             metrics = self._validate()
         metrics = self._settle(metrics)
         if self._validated:
-            metrics["standard_error"] = standard_error(self.task.metric, *self._answers)
+            metric = self.task.metric
+            metrics[f"{metric}_se"] = standard_error(metric, *self._answers)
         return {
             **metrics,
             "epochs": (self.made - first) / self._steps,

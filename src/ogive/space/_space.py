@@ -217,7 +217,7 @@ class SearchSpace:
                 decided.pop(decision.path, None)
             elif decision.path not in decided:
                 decided[decision.path] = draw(rng)
-        in_order = {path: decided[path] for path in self._by_path if path in decided}
+        in_order = {p: decided[p] for p in self._by_path if p in decided}
         return Architecture(in_order, frozen=True)
 
     def _depending(self) -> dict[str, list[_Asked]]:

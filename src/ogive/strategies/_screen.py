@@ -57,9 +57,7 @@ class Screen:
         if self._space.size <= LISTED:
             return self._best_of_all(score, batch)
         scored: dict[Architecture, float] = {}
-        left: list[
-            tuple[float, int, Architecture]
-        ] = []  # to climb from: the best, then the oldest
+        left: list[tuple[float, int, Architecture]] = []  # to climb from, the best first
         fresh = self.draw(batch, parents, rng)
         for _ in range(_CLIMBS):
             before = max(scored.values(), default=-math.inf)

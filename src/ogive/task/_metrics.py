@@ -214,7 +214,7 @@ def standard_error(metric: str, outputs: Array, targets: Array) -> float:
     if metric == "accuracy":
         share = function(outputs, targets)
         return math.sqrt(share * (1 - share) / len(targets))
-    # Every twentieth row and not a twentieth in one piece: a folder's rows stand class by class.
+    # Every twentieth row and not a twentieth in one piece: rows may stand in order of their targets.
     group = np.arange(len(targets)) % _GROUPS
     values = [function(outputs[group != g], targets[group != g]) for g in np.unique(group)]
     return math.sqrt((len(values) - 1) * float(np.var(values)))

@@ -1,22 +1,31 @@
 """Trials a minute on two cores: one network after the other in each process, and stacked.
 
 python benchmarks/stacked.py [--data breast_cancer diabetes] [--networks 64] [--group 32] [--widest 0 64 32]
+    [--search TRIALS]
 
 Architectures are drawn at random from the default space of tables, as it is; besides, only those
 that are stacked, with layers of at most so many features. Both ways train all of them from the
 same seeds with the default recipe, in two worker processes of one thread. What this makes of the metrics
 is compared for each network, by the largest difference relative to 1 or the metric's size: few of
 the trainings amplify a rounding until they end elsewhere, and do so alone, too.
+
+With ``--search 132`` searches at random with a budget of so many trials are compared instead, checks and start of the
+workers included, with and without ``together=``, over the default space and over one of small networks alone.
 """
 
 import argparse
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from statistics import median
 
+import torch
 from _results import record
 
+import ogive
 from ogive import nn, spaces, task
 from ogive.estimators import Recipe, Run, Training, size_class, train_together
 from ogive.executors import WorkerPool
@@ -75,14 +84,68 @@ def apart(one, other):
     return found
 
 
+def small(choose, data):
+    """Perceptrons of up to 32 features and three hidden layers, as a small table asks for."""
+    width = choose.value("width", (8, 12, 16, 24, 32))
+    norm = choose.value("norm", ("none", "layer"))
+
+    def block(choose, i):
+        activation = choose.value("activation", ("relu", "gelu", "silu"))
+        inputs = width if i else data.shape[0]
+        return nn.LinearBlock(inputs, width, activation=activation, norm=norm, dropout=0.1)
+
+    hidden = choose.repeat("hidden", (1, 2, 3), block)
+    return torch.nn.Sequential(hidden, torch.nn.Linear(width, data.outputs))
+
+
+class Enough(Exception):
+    """The search itself is over; the finals are the same in both ways."""
+
+
+def stop(snapshot):
+    if snapshot.phase == "finalists":
+        raise Enough
+
+
+def search_rows(name, trials, group):
+    """Searches with the same seed, up to their finals."""
+    data = task.load(name)
+    for what, function in (("default", spaces.default(data)), ("small", small)):
+        row = {"data": name, "space": what, "together": group}
+        for together in (1, group):
+            begun = time.monotonic()
+            with tempfile.TemporaryDirectory() as folder, suppress(Enough):
+                run = Path(folder) / "run"
+                ogive.search(
+                    function,
+                    data,
+                    trials=trials,
+                    strategy="random",
+                    workers=WORKERS,
+                    together=together,
+                    out=run,
+                    progress=stop,
+                )
+            ending = "" if together == 1 else "_together"
+            row["seconds" + ending] = round(time.monotonic() - begun, 1)
+        row["times"] = round(row["seconds"] / row["seconds_together"], 2)
+        yield row | {"trials": trials}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--networks", type=int, default=64)
     parser.add_argument("--group", type=int, default=32)
     parser.add_argument("--data", nargs="*", default=["breast_cancer", "diabetes"])
     parser.add_argument("--widest", type=int, nargs="*", default=[0, 64, 32])
+    parser.add_argument("--search", type=int, help="trials")
     given = parser.parse_args()
     for name in given.data:
+        if given.search:
+            for row in search_rows(name, given.search, given.group):
+                record("stacked", [row])
+                print(row, flush=True)
+            continue
         data = task.load(name)
         network = spaces.default(data)
         space = nn.record(network, data)

@@ -31,7 +31,7 @@ from supernet import network
 import ogive
 from ogive.estimators import Run
 from ogive.oneshot import Inherited, train_supernet
-from oneshot import searched
+from oneshot import PRECISION, searched
 
 PATH = RESULTS / "whole.json"
 STRATEGIES = ("random", "evolution", "asha", "bo", "auto")
@@ -44,7 +44,7 @@ def by_shared_weights(data, seconds, seed):
     """Trains shared weights for four fifths of the time, and searches with them in the rest."""
     begun, recipe = time.time(), ogive.Recipe.default(data)
     run = Run(seed=seed, threads=os.cpu_count() or 1)
-    train = partial(train_supernet, network, data, run=run, precision="bf16")
+    train = partial(train_supernet, network, data, run=run, precision=PRECISION)
     once = time.time()
     train(recipe=recipe.replace(epochs=1))
     epoch = time.time() - once

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ogive.engine import Budget
 from ogive.engine._budget import plan, seconds_of
-from ogive.engine._loop import Loop, _Running
+from ogive.engine._loop import Loop, _Job, _Ready, _Running
 from ogive.engine._objectives import Objectives
 from ogive.engine._search import _without_result
 from ogive.engine._setup import references
@@ -164,7 +164,8 @@ def test_a_final_training_goes_on_while_there_is_time(prepared, budget):
     assert loop._epochs(loop.state.trials[1]) == longest
     assert (run.deadline is not None) == timed
     begun = time.monotonic() - 0.5 * (run.deadline or 0.0)
-    share = loop._share(_Running(loop.state.trials[1], run, {}, Future(), begun))
+    ready = _Ready(loop.state.trials[1], run, {}, 0.0)
+    share = loop._share(_Running(ready, _Job(1, Future(), begun)))
     assert share == pytest.approx(0.5 if timed else 0.0, abs=0.05)
     journal.append(started(me, 2, Proposal(large), "finalist"))
     journal.append(ended(me, 2, "complete", metrics={"accuracy": 0.95}))

@@ -60,6 +60,7 @@ class Call:
     stop_below: float | None = None
     fidelity: tuple[str, ...] = ()
     workers: int | None = None
+    together: int = 1
     seed: int = 0
 
     def save(self, folder: Path) -> None:
@@ -171,6 +172,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         stop_below=call.stop_below,
         fidelity=cast("tuple[Fidelity, ...]", call.fidelity or ("epochs",)),
         workers=call.workers,
+        together=call.together,
         seed=call.seed,
         out=folder,
         progress=show,

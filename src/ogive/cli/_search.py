@@ -84,6 +84,9 @@ def search(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials side by side; measured if not given.")
     ] = None,
+    together: Annotated[
+        int, typer.Option(min=1, help="Small perceptrons that each of them trains at once.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA by default.")] = None,
     target: Annotated[str | None, typer.Option(help="The column of a table to predict.")] = None,
@@ -131,6 +134,7 @@ def search(
         stop_below=stop_below,
         fidelity=tuple(fidelity or ()),
         workers=workers,
+        together=together,
         seed=seed,
     )
     run(call, out or Path("runs") / _named(Path(data)), as_json=as_json)

@@ -29,7 +29,7 @@ from ogive.engine._setup import Setup
 from ogive.engine._state import LEASE, Me, SearchState, ended, started
 from ogive.engine._stopping import stopping
 from ogive.errors import JournalError, LimitError, OgiveError
-from ogive.estimators import Run, run_trial
+from ogive.estimators import Outcome, Run, bunches, run_trial, run_trials
 from ogive.journal import Journal
 from ogive.progress import Phase, Snapshot
 from ogive.space import Architecture
@@ -57,12 +57,52 @@ def trial_folder(run: Path, number: int) -> Path:
 
 
 @dataclass(slots=True)
-class _Running:
+class _Ready:
+    """A trial within the limits, and how long it took to see that."""
+
     trial: Trial
     run: Run
     costs: Mapping[str, float]
-    future: Future[dict[str, float]]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Job:
+    """What one worker does at a time: a trial, or several that it trains at once."""
+
+    trials: int
+    future: Future[Any]
     begun: float
+
+    def outcome(self, place: int) -> dict[str, float] | BaseException:
+        """The metrics of one of its trials, or what was raised."""
+        error = self.future.exception()
+        if error is not None:
+            return error
+        found = self.future.result()
+        outcome: Outcome = found[place] if self.trials > 1 else found
+        return outcome
+
+    @property
+    def lost(self) -> bool:
+        """Whether it failed as a whole: one of several may have been the reason."""
+        future = self.future
+        return self.trials > 1 and not future.cancelled() and future.exception() is not None
+
+
+@dataclass(slots=True)
+class _Running:
+    ready: _Ready
+    job: _Job
+    place: int = 0
+
+    @property
+    def trial(self) -> Trial:
+        return self.ready.trial
+
+    @property
+    def run(self) -> Run:
+        return self.ready.run
 
 
 class Loop:
@@ -77,6 +117,7 @@ class Loop:
         me: Me,
         executor: Executor,
         progress: Callable[[Snapshot], None],
+        together: int = 1,
     ) -> None:
         self._setup = setup
         self._plan = plan
@@ -85,6 +126,7 @@ class Loop:
         self._me = me
         self._executor = executor
         self._progress = progress
+        self._together = together
         self._reference = reference
         self.finals = Finals(plan, reference)
         self._seen = 0
@@ -110,7 +152,7 @@ class Loop:
             if self.interrupted:
                 self.show("interrupted: writing what there is; Ctrl-C again stops at once")
         for running in self._running.values():
-            running.future.cancel()
+            running.job.future.cancel()
 
     def _finished(self) -> bool:
         if self.state.done or self.state.handing is not None:
@@ -122,18 +164,28 @@ class Loop:
         )
 
     def _turn(self) -> None:
-        finished = {n: r for n, r in self._running.items() if r.future.done()}
+        done = {n: r for n, r in self._running.items() if r.job.future.done()}
+        # Of several whose worker died, each is tried by itself, or one would cost the others.
+        again = [r.trial for r in done.values() if r.job.lost]
+        finished = {n: r for n, r in done.items() if not r.job.lost}
         with self._journal.exclusive():
-            for number, running in finished.items():
-                self._append(self._outcome(running))
+            for number in done:
                 del self._running[number]
-            claimed = self._claim(self._plan.workers - len(self._running))
+            for running in finished.values():
+                self._append(self._outcome(running))
+            claimed = self._claim(max(0, self._plan.workers - len(self._jobs) - len(again)))
         for number in finished:
             self._tell_user(self.state.trials[number])
-        launched = [self._launch(trial) for trial in claimed]
+        at_once = [claimed] if self._together > 1 else [[trial] for trial in claimed]
+        launched = [self._launch(trials) for trials in [*([trial] for trial in again), *at_once]]
         self._clear()
         # The room of one that is over before it ran is for another at once.
         self._wait(_TICK if all(launched) else 0.0)
+
+    @property
+    def _jobs(self) -> list[_Job]:
+        """What runs, or waits for a worker."""
+        return list({id(r.job): r.job for r in self._running.values()}.values())
 
     def sync(self) -> None:
         """Reads what is new in the journal, this process's own events among it."""
@@ -150,25 +202,29 @@ class Loop:
         self._last_sign = event["at"]
 
     def _wait(self, seconds: float) -> None:
-        running = [r.future for r in self._running.values()]
-        if running:
-            wait(running, timeout=seconds, return_when=FIRST_COMPLETED)
+        jobs = self._jobs
+        if jobs:
+            futures = [job.future for job in jobs]
+            wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
         elif self.state.owners:
             time.sleep(seconds)  # Others are at work.
         now = time.time()
         if now - self._last_sign > LEASE / 4:
             self._append(self._me.event("alive"))
+        for job in jobs:
+            if not (job.future.running() or job.future.done()):
+                job.begun = time.monotonic()  # It waits for a worker.
         for item in self._running.values():
             if item.run.deadline is not None:
                 allowed = item.run.deadline + max(_GRACE, item.run.deadline)
-                if time.monotonic() - item.begun > allowed:
-                    item.future.cancel()
+                if time.monotonic() - item.job.begun > allowed:
+                    item.job.future.cancel()
         self.show()
 
     # Beginning trials
 
     def _claim(self, free: int) -> list[Trial]:
-        """Notes the start of as many trials as there is room for."""
+        """Notes the start of as many trials as occupy so many workers."""
         self.sync()
         claimed: list[Trial] = []
         for trial in self.state.orphans(self._me.name, time.time())[:free]:
@@ -180,7 +236,7 @@ class Loop:
                 claimed.append(trial)
             self.sync()
         while len(claimed) < free:
-            proposals = self._search_proposals(free - len(claimed))
+            proposals = self._search_proposals((free - len(claimed)) * self._at_once())
             if not proposals and self.state.closed is not None:
                 proposals = list(self.finals.next(self.state))[: free - len(claimed)]
             if not proposals:
@@ -191,6 +247,13 @@ class Loop:
             self.sync()
             claimed += (self.state.trials[n] for n in range(first, len(self.state.trials)))
         return claimed
+
+    def _at_once(self) -> int:
+        """How many trials a worker is given, where the time left reaches for them alone."""
+        if self._setup.budget.seconds is None or self._together == 1:
+            return self._together
+        reaches = self._search_left() / max(1e-9, self._plan.full_seconds)
+        return min(self._together, max(1, int(reaches)))
 
     def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:
         if self.state.closed is not None:
@@ -272,14 +335,37 @@ class Loop:
 
     # Running them
 
-    def _launch(self, trial: Trial) -> bool:
-        """Says whether it runs: what fails as it is built, or is over a limit, has ended."""
+    def _launch(self, trials: Sequence[Trial]) -> bool:
+        """Says whether all run: what fails as it is built, or is over a limit, has ended."""
+        ready = [each for trial in trials if (each := self._prepared(trial)) is not None]
+        jobs = self._bunches(ready)
+        rounds = self._plan.rounds(max(1, len(self._jobs) + len(jobs)))
+        for group in jobs:
+            trial, begun = group[0].trial, time.monotonic()
+            asked = self._setup.bench, trial.role, self._epochs(trial), self._plan.precision
+            if trial.role == "search":
+                deadline = self._deadline(trial, len(group), rounds)
+                group = [replace(each, run=replace(each.run, deadline=deadline)) for each in group]
+            future: Future[Any]
+            if len(group) == 1:
+                future = self._executor.submit(run_trial, *asked, trial.architecture, group[0].run)
+            else:
+                architectures = [each.trial.architecture for each in group]
+                runs = [each.run for each in group]
+                future = self._executor.submit(run_trials, *asked, architectures, runs)
+            job = _Job(len(group), future, begun)
+            for place, each in enumerate(group):
+                self._running[each.trial.number] = _Running(each, job, place)
+        return len(ready) == len(trials)
+
+    def _prepared(self, trial: Trial) -> _Ready | None:
+        """Measures what it costs, and ends it there where it is over a limit or cannot be built."""
         begun = time.monotonic()
         try:
             costs = self._costs_of(trial)
         except Exception as error:  # noqa: BLE001  # a user's network function may raise anything
             self._append(ended(self._me, trial.number, "failed", error=_reason(error)))
-            return False
+            return None
         if trial.role in ("search", "finalist") and (
             reason := exceeded(costs, self._setup.limits)
         ):
@@ -293,20 +379,18 @@ class Loop:
                     f"a row did not; of the last, {reason}. Raise the limit, or narrow the space "
                     "to its smaller part."
                 )
-            return False
+            return None
         self._rejected = 0
-        run = self._run(trial)
-        future = self._executor.submit(
-            run_trial,
-            self._setup.bench,
-            trial.role,
-            self._epochs(trial),
-            self._plan.precision,
-            trial.architecture,
-            run,
-        )
-        self._running[trial.number] = _Running(trial, run, costs, future, begun)
-        return True
+        return _Ready(trial, self._run(trial), costs, time.monotonic() - begun)
+
+    def _bunches(self, ready: Sequence[_Ready]) -> list[list[_Ready]]:
+        """Those that one worker trains at once; what is quicker alone is alone."""
+        if len(ready) < 2 or any(each.trial.role != "search" for each in ready):
+            return [[each] for each in ready]
+        training = self._setup.bench.training("search", self._plan.epochs, self._plan.precision)
+        architectures = [each.trial.architecture for each in ready]
+        found = bunches(training, architectures, [each.run for each in ready])
+        return [[ready[number] for number in numbers] for numbers in found]
 
     def _costs_of(self, trial: Trial) -> Mapping[str, float]:
         """What its network costs; of a longer training in the search, what the shorter one's did."""
@@ -365,8 +449,14 @@ class Loop:
         """How much is trained for a fidelity: an epoch at least, or nothing can be compared."""
         return max(fidelity, min(1.0, 1 / self._plan.epochs))
 
-    def _deadline(self, trial: Trial) -> float | None:
-        """Seconds a trial may take, with a budget of time."""
+    def _deadline(self, trial: Trial, together: int = 1, rounds: int = 1) -> float | None:
+        """Seconds a trial may take, with a budget of time.
+
+        Args:
+            trial: One that begins now.
+            together: How many are trained at once with it.
+            rounds: How many wait for one another on each worker.
+        """
         if self._setup.budget.seconds is None:
             return None
         plan = self._plan
@@ -374,9 +464,8 @@ class Loop:
             return max(1.0, self._search_left())
         if trial.role == "search":
             # Twice the reference's time: a slow network is judged by what it reaches in that.
-            return max(
-                1.0, min(2 * self._fidelity(trial) * plan.full_seconds, self._search_left())
-            )
+            usual = 2 * self._fidelity(trial) * plan.full_seconds * together
+            return max(1.0, min(usual, self._search_left() / rounds))
         left = self.left() - plan.handover_seconds
         if trial.role == "final":
             rounds = self._rounds("final", self.finals.longer(self.state))
@@ -401,25 +490,28 @@ class Loop:
         Raises:
             JournalError: If the disk refuses what a trial writes.
         """
+        job, ready = running.job, running.ready
+        # Of those that were trained at once each is said to have taken its share.
+        seconds = ready.seconds + (time.monotonic() - job.begun) / job.trials
         more: dict[str, Any] = {
-            "costs": dict(running.costs),
+            "costs": dict(ready.costs),
             "curve": _curve(running.run.folder),
-            "seconds": round(time.monotonic() - running.begun, 3),
+            "seconds": round(seconds, 3),
         }
         number = running.trial.number
-        if running.future.cancelled():
+        if job.future.cancelled():
             reason = f"it ran longer than the {running.run.deadline or 0:.0f} s it may take"
             return ended(self._me, number, "failed", error=reason, **more)
-        error = running.future.exception()
-        if error is None:
-            return ended(self._me, number, "complete", metrics=running.future.result(), **more)
-        if isinstance(error, OSError) and error.errno in _DISK:
+        found = job.outcome(running.place)
+        if not isinstance(found, BaseException):
+            return ended(self._me, number, "complete", metrics=found, **more)
+        if isinstance(found, OSError) and found.errno in _DISK:
             raise JournalError(
                 f"A search needs room to write, but {self._setup.folder} refuses: "
-                f"{error.strerror}. Free some space and give the same command again; "
+                f"{found.strerror}. Free some space and give the same command again; "
                 "what has ended is kept."
-            ) from error
-        return ended(self._me, number, "failed", error=_reason(error), **more)
+            ) from found
+        return ended(self._me, number, "failed", error=_reason(found), **more)
 
     def _keep(self, trial: Trial) -> None:
         """Notes the trials whose files no longer matter, as others become better."""
@@ -497,7 +589,7 @@ class Loop:
         epochs = max(1.0, self._epochs(running.trial) * run.fidelity)
         share = curve[-1]["step"] / epochs if curve else 0.0
         if run.deadline is not None:
-            share = max(share, (time.monotonic() - running.begun) / run.deadline)
+            share = max(share, (time.monotonic() - running.job.begun) / run.deadline)
         return min(1.0, share)
 
     @contextmanager

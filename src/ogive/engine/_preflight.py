@@ -82,6 +82,7 @@ def preflight(
     workers: int | None,
     begun: float,
     ready: float,
+    stacked: bool = False,
 ) -> tuple[Plan, Architecture | None]:
     """Checks space and limits, measures the time of training, and shares out the budget.
 
@@ -91,6 +92,7 @@ def preflight(
         workers: Trials side by side, or ``None`` to choose by measurement.
         begun: When the budget began to run, in seconds since 1970.
         ready: When the data had been loaded.
+        stacked: Whether networks are trained several at once, which they are in fp32 alone.
 
     Returns:
         The plan, and the hand-made reference within the limits, if the space has one.
@@ -110,7 +112,7 @@ def preflight(
         costs = partial(setup.costs, names=tuple(setup.limits))
         smallest_within(setup.space, setup.limits, costs, rng=rng)
     typical = reference or _typical(setup, rng)
-    speed, alone = _measured(setup, typical, executor, workers)
+    speed, alone = _measured(setup, typical, executor, workers, stacked=stacked)
     recipe = setup.recipe_of(typical)
     steps = -(-setup.task.size("train") // recipe.batch_size)
     made = plan(
@@ -154,7 +156,12 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
 
 
 def _measured(
-    setup: Setup, architecture: Architecture, executor: Executor, workers: int | None
+    setup: Setup,
+    architecture: Architecture,
+    executor: Executor,
+    workers: int | None,
+    *,
+    stacked: bool,
 ) -> tuple[Speed, int]:
     """Measures trials of one thread side by side, and one, or as many as asked, on all cores.
 
@@ -175,6 +182,7 @@ def _measured(
         speeds += [
             Speed(side_by_side, threads, precision, max(found[precision] for found in measured))
             for precision in measured[0]
+            if precision == "fp32" or not stacked
         ]
     best = fastest(speeds)
     return best, alone(best, speeds)

@@ -65,6 +65,7 @@ def search(
     stop_below: float | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    together: int = 1,
     journal: str | Path | Journal | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -109,6 +110,10 @@ def search(
             a good value. A strategy is told what it was expected to end with. Never by default.
         executor: Where trials run; worker processes on this machine by default.
         workers: Trials side by side; measured by default.
+        together: How many small perceptrons each of them trains at once, where their layers allow
+            it, each to the result that it has alone (:func:`ogive.estimators.train_together`). A
+            strategy is asked for as many at a time, and so learns less from each other's
+            results: for spaces of small networks, and time for hundreds of trials.
         journal: A file, a database URL or a :class:`Journal`; ``journal.db`` in the run folder by
             default.
         seed: Of every draw of the search.
@@ -147,13 +152,32 @@ def search(
             folder=folder,
             stop_below=stop_below,
         )
+        _check_together(together, setup)
     except OgiveError:
         if not stood:
             with suppress(OSError):
                 folder.rmdir()  # Nothing is left of a call that was refused.
         raise
     with _journal(journal, folder) as log:
-        return _Search(setup, log, executor, workers, progress or _silent, begun).run()
+        told = progress or _silent
+        return _Search(setup, log, executor, workers, told, begun, together).run()
+
+
+def _check_together(together: int, setup: Setup) -> None:
+    if together < 1:
+        raise SettingError(f"together >= 1 must hold, but got together={together}.")
+    if together == 1:
+        return
+    if setup.estimator is not None:
+        raise SettingError(
+            f"together={together} trains so many networks at once, but this search asks an "
+            "estimator of its own. Leave together out."
+        )
+    if setup.task is not None and setup.task.kind != "tabular":
+        raise SettingError(
+            f"together={together} trains so many perceptrons of a table at once, but the data are "
+            f"{setup.task.kind}. Leave together out."
+        )
 
 
 def _silent(snapshot: Snapshot) -> None:
@@ -211,11 +235,13 @@ class _Search:
         workers: int | None,
         progress: Callable[[Snapshot], None],
         begun: float,
+        together: int,
     ) -> None:
         self._setup = setup
         self._journal = journal
         self._executor = executor
         self._workers = workers
+        self._together = together
         self._progress = progress
         self._begun, self._ready = begun, time.time()
         self._me = Me()
@@ -260,7 +286,8 @@ class _Search:
         # The workers start while the space is being checked here.
         with self._pool(self._workers or cores()) as pool:
             plan, reference = self._planned(pool)
-            loop = Loop(setup, plan, reference, self._journal, self._me, pool, self._progress)
+            told, together = self._progress, self._together
+            loop = Loop(setup, plan, reference, self._journal, self._me, pool, told, together)
             loop.run()
         with loop.interruptible(), self._alive():
             self._end(loop)
@@ -305,6 +332,7 @@ class _Search:
                 self._setup,
                 pool,
                 workers=self._workers,
+                stacked=self._together > 1,
                 begun=self._begun,
                 ready=self._ready,
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ogive._doors import when_used
 from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
-from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial
+from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial, run_trials
 from ogive.estimators._curves import (
     Curve,
     FinalValue,
@@ -31,7 +31,7 @@ from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
 from ogive.estimators._schedule import Schedule
 from ogive.estimators._screen import Screened, screen
-from ogive.estimators._together import Outcome, size_class, train_together
+from ogive.estimators._together import Outcome, bunches, size_class, train_together
 from ogive.estimators._train import (
     Precision,
     Training,
@@ -79,6 +79,7 @@ __all__ = [
     "ZeroCost",
     "aggregate_ranks",
     "autocast",
+    "bunches",
     "chance_to_beat",
     "check_fidelities",
     "device_of",
@@ -90,6 +91,7 @@ __all__ = [
     "predict",
     "proxies",
     "run_trial",
+    "run_trials",
     "screen",
     "size_class",
     "step_seconds",

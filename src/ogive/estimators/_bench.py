@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ogive import nn as readings
@@ -10,13 +10,14 @@ from ogive.errors import OgiveError, TrialFailed
 from ogive.estimators._fidelity import Fidelity
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run
+from ogive.estimators._together import Outcome, train_together
 from ogive.estimators._train import Precision, Training, step_seconds
 from ogive.nn import Chooser, NetworkFunction
 from ogive.space import Architecture
 from ogive.task import Task
 from ogive.trial import Role
 
-__all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial"]
+__all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial", "run_trials"]
 
 RecipeLike = Recipe | Callable[[Chooser], Recipe]
 
@@ -45,6 +46,19 @@ class Bench:
             return self.recipe
         return readings.decide(self.recipe, architecture)
 
+    def training(self, role: Role, epochs: float, precision: Precision) -> Training:
+        """Returns the estimator that trains; ``epochs`` is the length of a full training."""
+        assert self.network is not None and self.task is not None
+        return Training(
+            self.network,
+            self.task,
+            self.recipe,
+            epochs=epochs,
+            fit_on="all" if role == "final" else "train",
+            precision=precision,
+            fidelity=self.fidelity,
+        )
+
 
 def run_trial(
     bench: Bench,
@@ -57,17 +71,19 @@ def run_trial(
     """Runs one trial; ``epochs`` is the length of a full training."""
     if role == "search" and bench.estimator is not None:
         return dict(bench.estimator(architecture, run))
-    assert bench.network is not None and bench.task is not None
-    training = Training(
-        bench.network,
-        bench.task,
-        bench.recipe,
-        epochs=epochs,
-        fit_on="all" if role == "final" else "train",
-        precision=precision,
-        fidelity=bench.fidelity,
-    )
-    return training(architecture, run)
+    return bench.training(role, epochs, precision)(architecture, run)
+
+
+def run_trials(
+    bench: Bench,
+    role: Role,
+    epochs: float,
+    precision: Precision,
+    architectures: Sequence[Architecture],
+    runs: Sequence[Run],
+) -> list[Outcome]:
+    """Runs several trials at once; see :func:`train_together`."""
+    return train_together(bench.training(role, epochs, precision), architectures, runs)
 
 
 def measure_speed(

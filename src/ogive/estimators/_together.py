@@ -31,7 +31,7 @@ from ogive.estimators._train import (
 from ogive.nn import Stack, why_not_stacked
 from ogive.space import Architecture
 
-__all__ = ["Outcome", "size_class", "train_together"]
+__all__ = ["Outcome", "bunches", "size_class", "train_together"]
 
 Outcome = dict[str, float] | Exception
 """The metrics of a trial, or why there are none."""
@@ -76,17 +76,29 @@ def train_together(
         others nothing.
     """
     outcomes: dict[int, Outcome] = {}
-    groups: dict[object, list[int]] = {}
-    for number, (architecture, run) in enumerate(zip(architectures, runs, strict=True)):
-        groups.setdefault(_kind(training, architecture, run), []).append(number)
-    for kind, numbers in groups.items():
+    for numbers in bunches(training, architectures, runs):
         asked = [(architectures[n], runs[n]) for n in numbers]
-        found = None
-        if kind is not None and len(numbers) >= _FEWEST:
-            found = _stacked(training, asked)
+        found = _stacked(training, asked) if len(asked) > 1 else None
         found = found or [_alone(training, *each) for each in asked]
         outcomes |= zip(numbers, found, strict=True)
     return [outcomes[number] for number in range(len(outcomes))]
+
+
+def bunches(
+    training: Training, architectures: Sequence[Architecture], runs: Sequence[Run]
+) -> list[list[int]]:
+    """Returns which are trained at once, as indices; the largest bunch first.
+
+    What is quicker alone, or cannot be stacked, is a bunch of its own.
+    """
+    groups: dict[object, list[int]] = {}
+    for number, (architecture, run) in enumerate(zip(architectures, runs, strict=True)):
+        groups.setdefault(_kind(training, architecture, run), []).append(number)
+    found = []
+    for kind, numbers in groups.items():
+        stacked = kind is not None and len(numbers) >= _FEWEST
+        found += [numbers] if stacked else [[number] for number in numbers]
+    return sorted(found, key=len, reverse=True)
 
 
 def _kind(training: Training, architecture: Architecture, run: Run) -> object:

@@ -236,6 +236,7 @@ def test_a_file_that_cannot_be_used(refused, tmp_path, space, code, said):
     network(tmp_path, f"return nn.Sequential({FLAT})")
     (tmp_path / "broken.py").write_text("def network(:\n")
     assert said in refused(code, "digits", "--space", space.format(tmp_path))
+    assert said in refused(2, "digits", "--cost", f"energy={space.format(tmp_path)}")
 
 
 # Folders and disks

@@ -30,6 +30,9 @@ def network(choose, task):
     return nn.Sequential(
         nn.Conv2d(task.channels, width, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         nn.Linear(width * side * side, task.outputs))
+
+def widths(network, task, batch_size):
+    return network[0].out_channels
 """
 
 
@@ -37,6 +40,11 @@ ASKED = (
     "--trials", "6", "--strategy", "asha:proposer=random", "--stop-below", "0.01",
     "--fidelity", "data", "--fidelity", "epochs",
 )  # fmt: skip
+
+
+def asked(space):
+    """The options with a space and a cost of the same file."""
+    return "--space", space, "--cost", f"widths={space.replace(':network', ':widths')}", *ASKED
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +98,7 @@ def interrupted(tmp_path_factory, space):
     It was begun beside the file with its space, and named it from there.
     """
     folder, path = tmp_path_factory.mktemp("search") / "run", Path(space)
-    terminal = AtATerminal(
-        "search", "digits", "--space", path.name, *ASKED, "--out", folder, cwd=path.parent
-    )
+    terminal = AtATerminal("search", "digits", *asked(path.name), "--out", folder, cwd=path.parent)
     terminal.until(r"trial 0 complete")
     terminal.interrupt()
     terminal.process.wait(60)
@@ -150,6 +156,7 @@ def test_show(ogive, finished):
     for trial in shown["trials"]:
         wanted = {"number", "state", "architecture", "fidelity", "metrics", "costs", "error"}
         assert wanted | {"seconds"} <= set(trial)
+        assert trial["costs"]["widths"] == trial["architecture"]["width"]
     code, out, _ = ogive("show", folder)
     assert code == 0
     assert "test: accuracy" in out
@@ -217,7 +224,7 @@ def test_predict_labels_files(ogive, finished, tmp_path):
 
 def test_the_same_command_again_returns_the_result(ogive, finished, space):
     folder, done = finished
-    code, out, _ = ogive("search", "digits", "--space", space, *ASKED, "--out", folder, "--json")
+    code, out, _ = ogive("search", "digits", *asked(space), "--out", folder, "--json")
     assert code == 0
     assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
 

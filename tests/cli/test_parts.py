@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ogive.cli._exits import EXITS, exit_code, guarded
 from ogive.cli._print import _failures, _tested, print_json
-from ogive.cli._search import _limits, _named
+from ogive.cli._search import _costs, _limits, _named
 from ogive.cli._spaces import _shortest
 from ogive.errors import (
     ArchitectureError,
@@ -41,6 +41,17 @@ def test_limits(text, name, most):
 def test_limits_that_are_refused(texts):
     with pytest.raises(SettingError, match=r"params|latency_ms"):
         _limits(texts)
+
+
+def test_costs():
+    given = ["latency_ms=phone.json", " energy = costs.py:energy "]
+    assert _costs(given) == {"latency_ms": "phone.json", "energy": "costs.py:energy"}
+
+
+@pytest.mark.parametrize("texts", [["energy"], ["=energy.py:f"], ["energy="], ["a=b", "a=c"]])
+def test_costs_that_are_refused(texts):
+    with pytest.raises(SettingError, match=r"energy|'a'"):
+        _costs(texts)
 
 
 def test_a_run_is_named_after_its_data(tmp_path, monkeypatch):

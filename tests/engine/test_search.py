@@ -35,8 +35,9 @@ from ogive.errors import (
 )
 from ogive.estimators import Recipe
 from ogive.executors import SerialExecutor, WorkerPool
+from ogive.hardware import LatencyPredictor, network_parts
 from ogive.journal import MemoryJournal, open_journal
-from ogive.nn import Supernet, record
+from ogive.nn import Supernet, build, record
 from ogive.oneshot import Inherited
 from ogive.space import Architecture, Decision, SearchSpace
 from ogive.strategies import Auto, RandomSearch
@@ -427,6 +428,22 @@ def test_costs_of_ones_own_stand_beside_the_others_or_in_their_place(prepared):
         prepared(narrow, {"latency_ms": 5}, QUICK).check_same({"identity": setup.identity()})
     with pytest.raises(SettingError, match="'widths' is none"):
         prepared(narrow, limits, QUICK)
+
+
+def test_a_cost_may_be_a_latency_predictor_that_was_saved(prepared, tmp_path):
+    digits, widths = task.load("digits"), [4, 8, 16] * 4
+    networks = [build(narrow, digits, Architecture({"width": width})) for width in widths]
+    parts = [network_parts(network, digits) for network in networks]
+    predictor = LatencyPredictor().fit(parts, [float(width) for width in widths])
+    predictor.save(tmp_path / "phone.json")
+    architecture = Architecture({"width": 8})
+    setup = prepared(narrow, {}, QUICK, costs={"latency_ms": tmp_path / "phone.json"})
+    expected = predictor.predict([network_parts(setup.build(architecture), digits)])[0]
+    # Shown with every trial, also without a limit.
+    assert setup.costs_within(architecture)["latency_ms"] == pytest.approx(expected)
+    assert 6 < expected < 10
+    with pytest.raises(SettingError, match=r"tablet\.json"):
+        prepared(narrow, {}, QUICK, costs={"latency_ms": str(tmp_path / "tablet.json")})
 
 
 def test_a_search_that_finds_no_more_within_the_limits_ends_with_what_it_has(tried, monkeypatch):

@@ -24,7 +24,7 @@ from rich.console import Console
 import ogive
 from ogive.cli._exits import INTERRUPTED
 from ogive.cli._print import output, print_json, print_summary
-from ogive.errors import JournalError, SettingError, SpaceError, did_you_mean
+from ogive.errors import JournalError, OgiveError, SettingError, SpaceError, did_you_mean
 from ogive.progress import Snapshot, View, live, plain
 
 __all__ = ["Call", "run"]
@@ -52,6 +52,7 @@ class Call:
     trials: int | None = None
     epochs: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, str] = field(default_factory=dict)
     maximize: tuple[str, ...] = ()
     minimize: tuple[str, ...] = ()
     space: str | None = None
@@ -146,7 +147,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
             saved = True
         view(snapshot)
 
-    network = None if call.space is None else _network(call.space)
+    network = None if call.space is None else _function(call.space, "--space", SpaceError)
     task = ogive.load(
         call.data,
         target=call.target,
@@ -165,6 +166,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         trials=call.trials,
         epochs=call.epochs,
         limits=call.limits,
+        costs={n: _function(where, "--cost", SettingError) for n, where in call.costs.items()},
         maximize=call.maximize or None,
         minimize=call.minimize,
         strategy=call.strategy,
@@ -188,36 +190,36 @@ def _share(text: str | None) -> float | str | None:
         return text
 
 
-def _network(named: str) -> Callable[..., Any] | str:
-    """A ready-made space by name, or a function of a file.
+def _function(named: str, option: str, fault: type[OgiveError]) -> Callable[..., Any] | str:
+    """A function of a file; or what is said where that names no function.
 
     Raises:
         SettingError: If there is no such file.
-        SpaceError: If the file does not run, or has no such function.
+        OgiveError: ``fault``, if the file does not run, or has no such function.
     """
     path, colon, name = named.rpartition(":")
     if not colon:
         return named
-    module = _module(Path(path))
+    module = _module(Path(path), option, fault)
     functions = [n for n, value in vars(module).items() if callable(value)]
     if name not in functions:
-        raise SpaceError(
-            f"--space file.py:function names a function, but {path} has no {name!r}."
+        raise fault(
+            f"{option} file.py:function names a function, but {path} has no {name!r}."
             f"{did_you_mean(name, functions)}"
         )
     function: Callable[..., Any] = getattr(module, name)
     return function
 
 
-def _module(path: Path) -> ModuleType:
+def _module(path: Path, option: str, fault: type[OgiveError]) -> ModuleType:
     if not path.is_file():
         raise SettingError(
-            f"--space file.py:function names a file, but {path} does not exist. Check the path."
+            f"{option} file.py:function names a file, but {path} does not exist. Check the path."
         )
     name = f"ogive_space_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise SettingError(f"--space names a Python file, but {path} is not one (.py).")
+        raise SettingError(f"{option} names a Python file, but {path} is not one (.py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     # As in a script, what stands beside the file can be imported; workers inherit the path.
@@ -225,8 +227,8 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise SpaceError(
-            f"A file with a network function must import, but {path} raised "
+        raise fault(
+            f"A file with a function must import, but {path} raised "
             f"{type(error).__name__}: {error}."
         ) from error
     # Workers cannot import it by its name, so it goes to them whole.

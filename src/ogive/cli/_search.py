@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,14 @@ def search(
         typer.Option(
             metavar="COST=MOST",
             help="What the network may cost: params, macs, memory_mb, latency_ms. Repeatable.",
+        ),
+    ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COST=WHERE",
+            help="A cost of your own: file.py:function, or the .json of a latency predictor. "
+            "Repeatable.",
         ),
     ] = None,
     maximize: Annotated[list[str] | None, typer.Option(help="A metric to make large.")] = None,
@@ -126,6 +135,7 @@ def search(
         trials=trials,
         epochs=epochs,
         limits=_limits(limit or []),
+        costs=_costs(cost or []),
         maximize=tuple(maximize or ()),
         minimize=tuple(minimize or ()),
         space=space,
@@ -157,7 +167,26 @@ def _limits(given: list[str]) -> dict[str, float]:
                 "A limit reads COST=MOST, such as latency_ms=5 or params=50k, but got "
                 f"{text!r}. Write a cost, an equals sign and a number without a unit."
             ) from None
-        if name in limits:
-            raise SettingError(f"A cost has one limit, but {name!r} was given two. Drop one.")
+        _once(name, limits, "limit")
         limits[name] = value
     return limits
+
+
+def _costs(given: list[str]) -> dict[str, str]:
+    costs: dict[str, str] = {}
+    for text in given:
+        name, _, where = (part.strip() for part in text.partition("="))
+        if not name or not where:
+            raise SettingError(
+                "A cost of your own reads COST=WHERE, such as latency_ms=phone.json or "
+                f"energy=costs.py:energy, but got {text!r}. Write a name, an equals sign and a "
+                "file."
+            )
+        _once(name, costs, "meaning")
+        costs[name] = where
+    return costs
+
+
+def _once(name: str, known: Mapping[str, object], what: str) -> None:
+    if name in known:
+        raise SettingError(f"A cost has one {what}, but {name!r} was given two. Drop one.")

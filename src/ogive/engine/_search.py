@@ -54,7 +54,7 @@ def search(
     trials: int | None = None,
     epochs: float | None = None,
     limits: Mapping[str, float] | None = None,
-    costs: Mapping[str, Cost] | None = None,
+    costs: Mapping[str, Cost | str | Path] | None = None,
     maximize: str | Sequence[str] | None = None,
     minimize: str | Sequence[str] = (),
     strategy: str | Strategy = "auto",
@@ -88,8 +88,9 @@ def search(
         limits: The most that a network may cost: ``params``, ``macs``, ``memory_mb``,
             ``latency_ms``, or one of ``costs``.
         costs: Costs of your own, as functions of a network on the CPU, its task and the batch size
-            of training. They take the place of those of the same name:
-            ``{"latency_ms": LatencyPredictor.load(path)}`` is the latency of another device.
+            of training. They take the place of those of the same name: ``{"latency_ms":
+            "phone.json"}``, a file that :meth:`LatencyPredictor.save` wrote, is the latency of
+            another device.
         maximize: Metrics to make large; the task's own by default.
         minimize: Metrics or costs to make small besides.
         strategy: The name of a strategy, with settings if you like

@@ -33,7 +33,7 @@ from ogive.estimators import (
     check_fidelities,
     fidelities,
 )
-from ogive.hardware import CHEAP, COSTS, Cost, costs
+from ogive.hardware import CHEAP, COSTS, Cost, LatencyPredictor, costs
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
 from ogive.strategies import Auto, Strategy
@@ -109,8 +109,7 @@ class Setup:
     @cached_property
     def cost_names(self) -> tuple[str, ...]:
         """The costs that are measured for each trial: cheap ones, and those that were asked for."""
-        known = {*COSTS, *self.own_costs}
-        asked = [*self.limits, *(n for n in self.objectives.names if n in known)]
+        asked = [*self.limits, *(n for n in self.objectives.names if n in COSTS), *self.own_costs]
         return tuple(dict.fromkeys([*REPORTED, *asked]))
 
     def costs(
@@ -231,7 +230,7 @@ def set_up(
     seed: int,
     folder: Path,
     stop_below: float | None = None,
-    costs: Mapping[str, Cost] | None = None,
+    costs: Mapping[str, Cost | str | Path] | None = None,
 ) -> Setup:
     """Fills in the defaults and checks what can be checked without running anything.
 
@@ -265,7 +264,8 @@ def set_up(
         tuned = None if isinstance(recipe, Recipe) else recipe
         space = readings.record(function, given, recipe=tuned)
     objectives = _objectives(maximize, minimize, given)
-    known_costs = {*COSTS, *(costs or {})}
+    own_costs = {name: _cost(cost) for name, cost in (costs or {}).items()}
+    known_costs = {*COSTS, *own_costs}
     if estimator is None and given is not None:
         _check_objectives(objectives, given, known_costs)
     strategy = _strategy(
@@ -296,8 +296,12 @@ def set_up(
         folder=folder,
         by_gradient=told(start_from),
         stop_below=_checked_probability(stop_below, objectives, estimator, known_costs),
-        own_costs=dict(costs or {}),
+        own_costs=own_costs,
     )
+
+
+def _cost(given: Cost | str | Path) -> Cost:
+    return LatencyPredictor.load(given) if isinstance(given, str | Path) else given
 
 
 def _checked_probability(

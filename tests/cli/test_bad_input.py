@@ -155,7 +155,13 @@ def test_a_budget_too_short_for_one_epoch(ogive, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "options",
-    [("--budget", "soon"), ("--trials", "0"), ("--strategy", "asah"), ("--space", "convnets")],
+    [
+        ("--budget", "soon"),
+        ("--trials", "0"),
+        ("--strategy", "asah"),
+        ("--space", "convnets"),
+        ("--together", "8"),  # For tables.
+    ],
 )
 def test_options_that_are_wrong(ogive, tmp_path, options):
     code, _, err = ogive("search", "digits", "--out", tmp_path / "run", *options)

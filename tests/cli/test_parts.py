@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ogive.cli._call import _function
 from ogive.cli._exits import EXITS, exit_code, guarded
 from ogive.cli._print import _failures, _tested, print_json
 from ogive.cli._search import _costs, _limits, _named
@@ -52,6 +53,13 @@ def test_costs():
 def test_costs_that_are_refused(texts):
     with pytest.raises(SettingError, match=r"energy|'a'"):
         _costs(texts)
+
+
+def test_functions_of_one_file_know_the_same_classes(tmp_path):
+    path = tmp_path / "file_of_two.py"
+    path.write_text("class A: pass\ndef one(): return A\ndef two(): return A\n")
+    one, two = (_function(f"{path}:{name}", "--cost", SettingError) for name in ("one", "two"))
+    assert one() is two()
 
 
 def test_a_run_is_named_after_its_data(tmp_path, monkeypatch):

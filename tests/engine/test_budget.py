@@ -1,6 +1,7 @@
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -182,3 +183,31 @@ def test_trainings_that_begin_together_share_the_epochs_that_are_left(prepared):
     asked = [Proposal(architecture) for architecture in references(setup)]
     begun = list(loop._within_epochs(asked))
     assert 0 < len(begun) == int(left / made.epochs + 1e-6) < len(asked)
+
+
+def test_epochs_that_running_trials_may_leave_are_waited_for(prepared):
+    recipe, me, journal = Recipe(epochs=30), Me(), MemoryJournal()
+    setup = replace(prepared(None, {}, recipe), budget=Budget(epochs=100))
+    made = planned(setup.budget, recipe=recipe)
+    loop = Loop(setup, made, None, journal, me, SerialExecutor(), print)
+    journal.append(me.entered({}))
+    fitting = int((100 - made.finals_epochs) / made.epochs + 1e-6)
+    for number in range(fitting):
+        proposal = Proposal(setup.space.sample(Random(number)))
+        journal.append(started(me, number, proposal, "search"))
+    loop.sync()
+    with journal.exclusive():
+        assert loop._search_proposals(1) == []
+    assert loop.state.closed is None
+    for number, epochs in enumerate([0.0, *[made.epochs] * (fitting - 1)]):
+        assert loop.state.closed is None
+        metrics = {"accuracy": 0.5, "epochs": epochs}
+        journal.append(ended(me, number, "complete", metrics=metrics))
+        loop.sync()
+        assert len(loop._search_proposals(1)) == 1  # What the first one left.
+    journal.append(started(me, fitting, proposal, "search"))
+    journal.append(ended(me, fitting, "complete", metrics=metrics))
+    loop.sync()
+    with journal.exclusive():
+        assert loop._search_proposals(1) == []
+    assert loop.state.closed == "epochs"

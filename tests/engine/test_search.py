@@ -442,6 +442,10 @@ def test_a_cost_may_be_a_latency_predictor_that_was_saved(prepared, tmp_path):
     # Shown with every trial, also without a limit.
     assert setup.costs_within(architecture)["latency_ms"] == pytest.approx(expected)
     assert 6 < expected < 10
+    predictor.fit(parts, [2.0 * width for width in widths]).save(tmp_path / "slow.json")
+    slow = prepared(narrow, {}, QUICK, costs={"latency_ms": tmp_path / "slow.json"})
+    with pytest.raises(JournalMismatch, match="costs"):
+        slow.check_same({"identity": setup.identity()})
     with pytest.raises(SettingError, match=r"tablet\.json"):
         prepared(narrow, {}, QUICK, costs={"latency_ms": str(tmp_path / "tablet.json")})
 

@@ -222,6 +222,23 @@ def test_a_deadline_holds_for_all_of_a_stack(diabetes):
     found = train_together(training, sampled(diabetes, recipe, 5), runs)
     assert all(isinstance(metrics, dict) for metrics in found), found
     # The whole would take minutes; and none was left to train after the others.
-    assert max(metrics["train_seconds"] for metrics in found) < 15
+    assert sum(metrics["train_seconds"] for metrics in found) < 15
     epochs = [metrics["epochs"] for metrics in found]
     assert min(epochs) > 0.5 * max(epochs)  # They go side by side, to the end of a common time.
+
+
+def test_those_that_go_on_from_elsewhere_have_their_share_of_the_time(diabetes, tmp_path):
+    recipe = Recipe.default(diabetes).replace(epochs=5000, patience=None, lr=1e-2)
+    training = Training(spaces.default(diabetes), diabetes, recipe)
+    architectures, runs = sampled(diabetes, recipe, 8), []
+    for number, first in enumerate(runs_in(tmp_path / "first", 8)):
+        run = replace(first, fidelity=(1 if number < 4 else 3) / 5000)
+        training(architectures[number], run)
+        runs.append(Run(seed=run.seed, parent=run.folder, device="cpu", deadline=3.0))
+    epochs = [metrics["epochs"] for metrics in train_together(training, architectures, runs)]
+    assert min(epochs) > 0.3 * max(epochs)
+
+
+def test_a_stack_that_breaks_leaves_the_same_time_to_its_networks():
+    assert module._sharing(Run(deadline=8.0), 4).deadline == 2.0
+    assert module._sharing(Run(), 4).deadline is None

@@ -216,7 +216,11 @@ def _module(path: Path, option: str, fault: type[OgiveError]) -> ModuleType:
         raise SettingError(
             f"{option} file.py:function names a file, but {path} does not exist. Check the path."
         )
-    name = f"ogive_space_{path.stem}"
+    path = path.resolve()
+    name = f"ogive_file_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known  # A second function of the file knows the classes of the first.
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise SettingError(f"{option} names a Python file, but {path} is not one (.py).")
@@ -227,6 +231,7 @@ def _module(path: Path, option: str, fault: type[OgiveError]) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise fault(
             f"A file with a function must import, but {path} raised "
             f"{type(error).__name__}: {error}."

@@ -66,13 +66,20 @@ class _Ready:
     seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """What one worker does at a time: a trial, or several that it trains at once."""
 
     trials: int
     future: Future[Any]
     begun: float
+    ended: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.future.add_done_callback(self._over)
+
+    def _over(self, _future: Future[Any]) -> None:
+        self.ended = time.monotonic()
 
     def outcome(self, place: int) -> dict[str, float] | BaseException:
         """The metrics of one of its trials, or what was raised."""
@@ -85,9 +92,9 @@ class _Job:
 
     @property
     def lost(self) -> bool:
-        """Whether it failed as a whole: one of several may have been the reason."""
+        """Whether several failed as a whole, of which one may have been the reason."""
         future = self.future
-        return self.trials > 1 and not future.cancelled() and future.exception() is not None
+        return self.trials > 1 and (future.cancelled() or future.exception() is not None)
 
 
 @dataclass(slots=True)
@@ -165,27 +172,30 @@ class Loop:
 
     def _turn(self) -> None:
         done = {n: r for n, r in self._running.items() if r.job.future.done()}
-        # Of several whose worker died, each is tried by itself, or one would cost the others.
-        again = [r.trial for r in done.values() if r.job.lost]
-        finished = {n: r for n, r in done.items() if not r.job.lost}
+        # Where a worker dies with several, each is tried by itself, or one would cost the others.
+        lost = {n: r for n, r in done.items() if r.job.lost and self._search_left() > 0}
+        finished = {n: r for n, r in done.items() if n not in lost}
         with self._journal.exclusive():
             for number in done:
                 del self._running[number]
             for running in finished.values():
                 self._append(self._outcome(running))
-            claimed = self._claim(max(0, self._plan.workers - len(self._jobs) - len(again)))
+            free = max(0, self._plan.workers - len(self._jobs) - len(lost))
+            # Several at once are claimed for one worker after the other: so many take a while to
+            # propose, and others wait for the journal.
+            claimed = self._claim(min(free, 1) if self._together > 1 else free)
         for number in finished:
             self._tell_user(self.state.trials[number])
-        at_once = [claimed] if self._together > 1 else [[trial] for trial in claimed]
-        launched = [self._launch(trials) for trials in [*([trial] for trial in again), *at_once]]
+        launched = self._launch(claimed, again=[running.trial for running in lost.values()])
         self._clear()
         # The room of one that is over before it ran is for another at once.
-        self._wait(_TICK if all(launched) else 0.0)
+        room = claimed and len(self._jobs) < self._plan.workers
+        self._wait(0.0 if room or not launched else _TICK)
 
     @property
     def _jobs(self) -> list[_Job]:
         """What runs, or waits for a worker."""
-        return list({id(r.job): r.job for r in self._running.values()}.values())
+        return list(dict.fromkeys(running.job for running in self._running.values()))
 
     def sync(self) -> None:
         """Reads what is new in the journal, this process's own events among it."""
@@ -208,12 +218,11 @@ class Loop:
             wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
         elif self.state.owners:
             time.sleep(seconds)  # Others are at work.
-        now = time.time()
-        if now - self._last_sign > LEASE / 4:
-            self._append(self._me.event("alive"))
-        for job in jobs:
-            if not (job.future.running() or job.future.done()):
-                job.begun = time.monotonic()  # It waits for a worker.
+        self._give_sign()
+        if len(jobs) > self._plan.workers:
+            for job in jobs:
+                if not (job.future.running() or job.future.done()):
+                    job.begun = time.monotonic()  # It waits for a worker.
         for item in self._running.values():
             if item.run.deadline is not None:
                 allowed = item.run.deadline + max(_GRACE, item.run.deadline)
@@ -221,15 +230,21 @@ class Loop:
                     item.job.future.cancel()
         self.show()
 
+    def _give_sign(self) -> None:
+        """Says that this process lives, if it has said nothing for a while."""
+        if time.time() - self._last_sign > LEASE / 4:
+            self._append(self._me.event("alive"))
+
     # Beginning trials
 
     def _claim(self, free: int) -> list[Trial]:
         """Notes the start of as many trials as occupy so many workers."""
         self.sync()
         claimed: list[Trial] = []
-        for trial in self.state.orphans(self._me.name, time.time())[:free]:
-            if trial.role == "search" and self.state.closed is not None:
-                reason = "its process died, and the search was over before it could run again"
+        orphans = self.state.orphans(self._me.name, time.time())
+        for trial in orphans[: free * self._at_once()]:
+            if trial.role == "search" and self._search_left() <= 0:
+                reason = "its process died, and there is no time left to run it again"
                 self._append(ended(self._me, trial.number, "failed", error=reason))
             else:
                 self._append(self._me.event("taken", number=trial.number))
@@ -249,11 +264,11 @@ class Loop:
         return claimed
 
     def _at_once(self) -> int:
-        """How many trials a worker is given, where the time left reaches for them alone."""
-        if self._setup.budget.seconds is None or self._together == 1:
-            return self._together
-        reaches = self._search_left() / max(1e-9, self._plan.full_seconds)
-        return min(self._together, max(1, int(reaches)))
+        """How many trials a worker is given: what is left is for all of them."""
+        together = min(self._together, math.ceil(self._trials_left() / self._plan.workers))
+        if together > 1 and self._setup.budget.seconds is not None:
+            together = min(together, int(self._search_left() / self._plan.full_seconds))
+        return max(1, together)
 
     def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:
         if self.state.closed is not None:
@@ -266,13 +281,17 @@ class Loop:
             if asked and not self.state.trials and self._reference is not None:
                 # The hand-made one comes first: a start from which a strategy can go on, and
                 # within the limits where few others may be.
-                asked[0] = replace(asked[0], architecture=self._reference)
+                first, *others = asked
+                asked = [replace(first, architecture=self._reference)]
+                asked += (p for p in others if p.architecture != self._reference)
             in_time = [proposal for proposal in asked if self._in_time(proposal)]
             fitting = list(self._within_epochs(in_time))
             if asked and not fitting:
                 reason = "epochs" if in_time else "time"
             elif not asked and not self.state.running("search"):
                 reason = "the space is exhausted"
+        if reason == "epochs" and self.state.running("search"):
+            return []  # They may leave some of theirs: those with patience do.
         if reason is not None:
             self._append(self._me.event("closed", reason=reason))
             self.sync()
@@ -335,28 +354,50 @@ class Loop:
 
     # Running them
 
-    def _launch(self, trials: Sequence[Trial]) -> bool:
-        """Says whether all run: what fails as it is built, or is over a limit, has ended."""
-        ready = [each for trial in trials if (each := self._prepared(trial)) is not None]
-        jobs = self._bunches(ready)
-        rounds = self._plan.rounds(max(1, len(self._jobs) + len(jobs)))
-        for group in jobs:
-            trial, begun = group[0].trial, time.monotonic()
-            asked = self._setup.bench, trial.role, self._epochs(trial), self._plan.precision
-            if trial.role == "search":
-                deadline = self._deadline(trial, len(group), rounds)
-                group = [replace(each, run=replace(each.run, deadline=deadline)) for each in group]
-            future: Future[Any]
-            if len(group) == 1:
-                future = self._executor.submit(run_trial, *asked, trial.architecture, group[0].run)
-            else:
-                architectures = [each.trial.architecture for each in group]
-                runs = [each.run for each in group]
-                future = self._executor.submit(run_trials, *asked, architectures, runs)
-            job = _Job(len(group), future, begun)
-            for place, each in enumerate(group):
-                self._running[each.trial.number] = _Running(each, job, place)
-        return len(ready) == len(trials)
+    def _launch(self, trials: Sequence[Trial], again: Sequence[Trial] = ()) -> bool:
+        """Says whether all run: what fails as it is built, or is over a limit, has ended.
+
+        Those of ``again`` are trained by themselves.
+        """
+        if self._together == 1:
+            submitted = [self._submitted(self._prepared(trial)) for trial in trials]
+            return all(submitted)
+        ready, alone = self._all_prepared(trials), self._all_prepared(again)
+        waiting = len(self._running) + len(ready) + len(alone)
+        for group in [*self._bunches(ready), *([each] for each in alone)]:
+            share = min(1.0, self._plan.workers * len(group) / waiting)
+            deadline = self._deadline(group[0].trial, len(group), share)
+            timed = (replace(each, run=replace(each.run, deadline=deadline)) for each in group)
+            self._submitted(*timed)
+        return len(ready) + len(alone) == len(trials) + len(again)
+
+    def _all_prepared(self, trials: Sequence[Trial]) -> list[_Ready]:
+        """Those within the limits; to measure so many may take long."""
+        ready = []
+        for trial in trials:
+            self._give_sign()
+            if not self.interrupted and (each := self._prepared(trial)) is not None:
+                ready.append(each)
+        return ready
+
+    def _submitted(self, *group: _Ready | None) -> bool:
+        """Gives a worker one trial, or several to train at once; ``None`` is none."""
+        ready = [each for each in group if each is not None]
+        if not ready:
+            return False
+        trial, runs = ready[0].trial, [each.run for each in ready]
+        asked = self._setup.bench, trial.role, self._epochs(trial), self._plan.precision
+        begun = time.monotonic()
+        future: Future[Any]
+        if len(ready) == 1:
+            future = self._executor.submit(run_trial, *asked, trial.architecture, *runs)
+        else:
+            architectures = [each.trial.architecture for each in ready]
+            future = self._executor.submit(run_trials, *asked, architectures, runs)
+        job = _Job(len(ready), future, begun)
+        for place, each in enumerate(ready):
+            self._running[each.trial.number] = _Running(each, job, place)
+        return True
 
     def _prepared(self, trial: Trial) -> _Ready | None:
         """Measures what it costs, and ends it there where it is over a limit or cannot be built."""
@@ -449,13 +490,13 @@ class Loop:
         """How much is trained for a fidelity: an epoch at least, or nothing can be compared."""
         return max(fidelity, min(1.0, 1 / self._plan.epochs))
 
-    def _deadline(self, trial: Trial, together: int = 1, rounds: int = 1) -> float | None:
+    def _deadline(self, trial: Trial, together: int = 1, share: float = 1.0) -> float | None:
         """Seconds a trial may take, with a budget of time.
 
         Args:
             trial: One that begins now.
             together: How many are trained at once with it.
-            rounds: How many wait for one another on each worker.
+            share: Of the time that is left of the search; others wait for the same worker.
         """
         if self._setup.budget.seconds is None:
             return None
@@ -465,7 +506,7 @@ class Loop:
         if trial.role == "search":
             # Twice the reference's time: a slow network is judged by what it reaches in that.
             usual = 2 * self._fidelity(trial) * plan.full_seconds * together
-            return max(1.0, min(usual, self._search_left() / rounds))
+            return max(1.0, min(usual, share * self._search_left()))
         left = self.left() - plan.handover_seconds
         if trial.role == "final":
             rounds = self._rounds("final", self.finals.longer(self.state))
@@ -492,7 +533,7 @@ class Loop:
         """
         job, ready = running.job, running.ready
         # Of those that were trained at once each is said to have taken its share.
-        seconds = ready.seconds + (time.monotonic() - job.begun) / job.trials
+        seconds = ready.seconds + ((job.ended or time.monotonic()) - job.begun) / job.trials
         more: dict[str, Any] = {
             "costs": dict(ready.costs),
             "curve": _curve(running.run.folder),

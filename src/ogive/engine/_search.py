@@ -28,7 +28,7 @@ from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import LEASE, Me, SearchState
 from ogive.engine._summary import fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
-from ogive.estimators import Estimator, Fidelity, RecipeLike
+from ogive.estimators import Estimator, Fidelity, RecipeLike, device_of
 from ogive.executors import WorkerPool
 from ogive.hardware import Cost
 from ogive.journal import Journal, open_journal
@@ -181,6 +181,10 @@ def _check_together(together: int, setup: Setup) -> None:
         )
 
 
+def _on_the_processor() -> bool:
+    return device_of("auto").type == "cpu"
+
+
 def _silent(snapshot: Snapshot) -> None:
     """Shows nothing."""
 
@@ -287,12 +291,24 @@ class _Search:
         # The workers start while the space is being checked here.
         with self._pool(self._workers or cores()) as pool:
             plan, reference = self._planned(pool)
-            told, together = self._progress, self._together
+            together = self._at_once(plan)
+            told = self._progress
             loop = Loop(setup, plan, reference, self._journal, self._me, pool, told, together)
             loop.run()
         with loop.interruptible(), self._alive():
             self._end(loop)
         return loop.state
+
+    def _at_once(self, plan: Plan) -> int:
+        """How many networks a worker trains at once: one, where they cannot be stacked."""
+        if self._together == 1 or (_on_the_processor() and plan.precision == "fp32"):
+            return self._together
+        self._say(
+            "preflight",
+            f"together={self._together} has no effect: networks are trained at once on the "
+            "processor and in fp32 alone",
+        )
+        return 1
 
     @contextmanager
     def _alive(self) -> Iterator[None]:
@@ -333,7 +349,7 @@ class _Search:
                 self._setup,
                 pool,
                 workers=self._workers,
-                stacked=self._together > 1,
+                stacked=self._together > 1 and _on_the_processor(),
                 begun=self._begun,
                 ready=self._ready,
             )

@@ -184,6 +184,8 @@ class Setup:
 
 
 def _name(function: object) -> str:
+    if isinstance(function, LatencyPredictor):
+        return f"LatencyPredictor {function.key}"
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def train_together(
     for numbers in bunches(training, architectures, runs):
         asked = [(architectures[n], runs[n]) for n in numbers]
         found = _stacked(training, asked) if len(asked) > 1 else None
-        found = found or [_alone(training, *each) for each in asked]
+        found = found or [_alone(training, a, _sharing(run, len(asked))) for a, run in asked]
         outcomes |= zip(numbers, found, strict=True)
     return [outcomes[number] for number in range(len(outcomes))]
 
@@ -115,7 +115,13 @@ def _kind(training: Training, architecture: Architecture, run: Run) -> object:
         size = size_class(network, recipe)
     except Exception:  # noqa: BLE001  # whatever it is, it comes again, and is this trial's
         return None
-    return None if size is None else (size, recipe, run.fidelity, run.threads)
+    new = run.parent is None  # What goes on stands at another step.
+    return None if size is None else (size, recipe, run.fidelity, run.threads, new)
+
+
+def _sharing(run: Run, others: int) -> Run:
+    """One of several that have a clock in common, and now go one after the other."""
+    return run if run.deadline is None else replace(run, deadline=run.deadline / others)
 
 
 def _alone(training: Training, architecture: Architecture, run: Run) -> Outcome:
@@ -188,9 +194,17 @@ class _Group:
         for member in self._members:
             if member.outcome is None:
                 steps.setdefault(member.trainer.made, []).append(member)
+        going = sum(map(len, steps.values()))
         for members in steps.values():
+            if len(steps) > 1:
+                for member in members:
+                    member.trainer.begin_again(share=len(members) / going)
             self._train(members)
-        return [m.outcome for m in self._members if m.outcome is not None]
+        outcomes = [m.outcome for m in self._members if m.outcome is not None]
+        for outcome in outcomes:
+            if isinstance(outcome, dict):  # What each is said to have taken adds up.
+                outcome["train_seconds"] /= len(outcomes)
+        return outcomes
 
     def _train(self, members: list[_Member]) -> None:
         members = sorted(members, key=lambda m: _layers(m.trainer.network))

@@ -310,6 +310,12 @@ class _Trainer:
             f"{self.recipe.lr} or gradient clipping may help."
         )
 
+    def begin_again(self, share: float) -> None:
+        """Its clock begins now, with a share of its time: it waited for others."""
+        if self.run.deadline is not None:
+            self.run = replace(self.run, deadline=share * self.run.deadline)
+        self._begun = self._ready = time.monotonic()
+
     def _elapsed(self, origin: float) -> float:
         """How far time has moved through the schedule; what lay behind at the start stays so."""
         if self.run.deadline is None:

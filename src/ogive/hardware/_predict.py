@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -137,17 +138,33 @@ class LatencyPredictor:
         Raises:
             SettingError: Before :meth:`fit`.
         """
+        saved = self._to_json()
+        write_whole(Path(path), lambda part: part.write_text(saved))
+
+    @property
+    def key(self) -> str:
+        """Tells what it learned from, in 12 letters: another device has another one.
+
+        Raises:
+            SettingError: Before :meth:`fit`.
+        """
+        return hashlib.sha256(self._to_json().encode()).hexdigest()[:12]
+
+    def _to_json(self) -> str:
         networks, times = self._known
         place = {
             part: i for i, part in enumerate(dict.fromkeys(p for some in networks for p in some))
         }
-        saved = {
-            "parts": [astuple(part) for part in place],
-            "networks": [[(place[p], count) for p, count in some.items()] for some in networks],
-            "ms": times.tolist(),
-            "table": None if self._table is None else self._table.to_json(),
-        }
-        write_whole(Path(path), lambda part: part.write_text(json.dumps(saved)))
+        return json.dumps(
+            {
+                "parts": [astuple(part) for part in place],
+                "networks": [
+                    [(place[p], count) for p, count in some.items()] for some in networks
+                ],
+                "ms": times.tolist(),
+                "table": None if self._table is None else self._table.to_json(),
+            }
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> LatencyPredictor:

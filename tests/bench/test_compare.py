@@ -361,8 +361,8 @@ def test_the_published_figures_of_nas_bench_201(data: Path) -> None:
         data / "nb201.npz", ["random", evolution], protocol="time", seeds=40, workers=1
     )
     rows = {row["strategy"]: row for row in comparison.rows}
-    assert rows["random"]["report_mean"] == pytest.approx(93.70, abs=0.36)
-    assert rows[evolution]["report_mean"] == pytest.approx(93.92, abs=0.30)
+    assert rows["random"]["report_mean"] == pytest.approx(93.70, abs=0.15)
+    assert rows[evolution]["report_mean"] == pytest.approx(93.92, abs=0.15)
     assert 90 < rows["random"]["queries"] < 120  # "about 100 architectures"
     assert rows[evolution]["report_mean"] > rows["random"]["report_mean"]
 

@@ -7,9 +7,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from ogive.space import Architecture, Decision, SearchSpace
-from ogive.strategies import BayesianOptimization
-from ogive.strategies._bayesian import log_improvement
+from ogive.strategies import BANANAS, NPENAS, BayesianOptimization, MultiObjective
+from ogive.strategies._bayesian import _sampler, log_improvement
 from ogive.strategies._surrogate import Belief, _spread, milestone, warped
+from ogive.strategies._untried import Batch, Tried
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
 
@@ -85,6 +86,52 @@ def test_it_starts_with_what_side_information_ranks_highest():
     # It is no more than information: where it misleads, the trials have the last word.
     misled = play(BayesianOptimization(CUBE, features=lambda a: (-matches(a),)), matches, 40)
     assert max(trial.value for trial in misled) == 7
+
+
+def test_side_information_that_is_no_number_counts_as_the_least():
+    def numbers(architecture):
+        return (np.nan if architecture["d0"] == "a" else matches(architecture),)
+
+    for kind in (BayesianOptimization, MultiObjective, BANANAS, NPENAS):
+        first = kind(CUBE, features=numbers).ask(3, Random(0))
+        assert all(p.architecture["d0"] != "a" for p in first)
+
+
+def test_side_information_of_a_space_that_is_used_up():
+    space = SearchSpace([Decision("x", "integer", low=0, high=2)])
+    strategy = BayesianOptimization(space, features=lambda a: (float(a["x"]),))
+    assert len(play(strategy, lambda a, _: float(a["x"]), 10)) == 3
+
+
+def test_a_draw_of_the_process_is_one_function():
+    strategy = BayesianOptimization(CUBE, acquisition="ts")
+    play(strategy, matches, 12)
+    values = strategy._search.surrogate.values("value", lambda v: v[:, 0])
+    belief = Belief(strategy._search.surrogate, [values])
+    some = [CUBE.sample(Random(seed)) for seed in range(6)]
+    draws = []
+    for seed in range(200):
+        score = _sampler(belief, Random(seed))(strategy._search.surrogate.points([*some, *some]))
+        assert score[:6] == pytest.approx(score[6:], abs=0.01)
+        draws.append(score[:6])
+    mean, deviation = values.predict(strategy._search.surrogate.points(some))
+    assert np.mean(draws, axis=0) == pytest.approx(mean, abs=0.3)
+    assert np.std(draws, axis=0) == pytest.approx(deviation, rel=0.3, abs=0.02)
+
+
+def test_of_a_large_space_the_best_climb():
+    space = SearchSpace([Decision(f"d{i}", "integer", low=0, high=99) for i in range(8)])
+    strategy = BayesianOptimization(space)
+    screen, batch = strategy._search.screen, Batch(Tried(space), 1)
+
+    def near(points):
+        return -np.abs(points[0] - 0.3).sum(1)
+
+    def best(climb):
+        found = [screen.best(near, batch, [], Random(seed), climb=climb) for seed in range(5)]
+        return near(strategy._search.surrogate.points(found)).mean()
+
+    assert best(True) > best(False) + 0.5
 
 
 def test_a_value_from_a_longer_training_replaces_the_shorter_one():

@@ -113,6 +113,14 @@ def test_it_starts_with_what_side_information_ranks_highest():
     assert max(trial.architecture["d0"] for trial in searched(helped, 3)) <= 1
 
 
+def test_the_hypervolume_is_asked_of_nothing_while_nothing_has_ended():
+    strategy = MultiObjective(SPACE, acquisition="ehvi")
+    assert len(strategy.ask(16, Random(0))) == 16
+    trial = running(0, strategy.ask(1, Random(0))[0])
+    strategy.tell(replace(trial, state="failed"))
+    assert len(strategy.ask(16, Random(0))) == 16
+
+
 @pytest.mark.parametrize("kind", [BayesianOptimization, MultiObjective])
 def test_a_graph_shows_what_untried_architectures_have_in_common(kind):
     space = SearchSpace(

@@ -9,7 +9,7 @@ import pytest
 
 from ogive.bench import read
 from ogive.space import Architecture, Decision, Graph, SearchSpace
-from ogive.strategies import BANANAS, NPENAS, BayesianOptimization
+from ogive.strategies import BANANAS, NPENAS, BayesianOptimization, MultiObjective
 from ogive.strategies._bananas import drawn
 from ogive.strategies._known import Known
 from ogive.strategies._predictor import Predictor
@@ -121,7 +121,7 @@ def test_it_needs_far_fewer_trials_than_there_are_networks(kind):
     assert np.median(found) < 35  # of 256
 
 
-@pytest.mark.parametrize("kind", [BANANAS, NPENAS, BayesianOptimization])
+@pytest.mark.parametrize("kind", [BANANAS, NPENAS, BayesianOptimization, MultiObjective])
 def test_what_is_like_the_rejected_is_avoided(kind):
     strategy = kind(CUBE)
     rejected = 0
@@ -135,6 +135,25 @@ def test_what_is_like_the_rejected_is_avoided(kind):
         else:
             strategy.tell(ended(trial, matches(proposal.architecture)))
     assert rejected <= 8  # of 30; half of the space, and the better half, is out of bounds
+
+
+@pytest.mark.parametrize("kind", [BANANAS, NPENAS, BayesianOptimization, MultiObjective])
+def test_under_a_tight_limit_it_soon_proposes_what_fits(kind):
+    space = SearchSpace([Decision(f"w{i}", "integer", low=1, high=100) for i in range(8)])
+    strategy = kind(space)
+    small = Architecture({f"w{i}": 15 for i in range(8)})
+    strategy.tell(ended(running(0, Proposal(small)), 120.0))
+    fitting = []
+    for number in range(1, 61):
+        trial = running(number, strategy.ask(1, Random(number))[0])
+        strategy.tell(trial)
+        size = sum(trial.architecture.values())
+        fitting.append(size <= 160)  # Less than one in a thousand of all.
+        if fitting[-1]:
+            strategy.tell(ended(trial, float(size)))
+        else:
+            strategy.tell(replace(trial, state="rejected", error="params"))
+    assert sum(fitting) >= 5
 
 
 @BOTH

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ogive.errors import SettingError
-from ogive.space import Architecture, Condition, Decision, SearchSpace
-from ogive.strategies import ASHA, BOHB, TPE, RandomSearch
+from ogive.space import Architecture, Condition, Decision, PoolSpace, SearchSpace
+from ogive.strategies import ASHA, BOHB, PPO, TPE, RandomSearch, Reinforce
 from ogive.strategies._tpe import _Density
 from ogive.testing import ended, play, running, synthetic
 from ogive.trial import Proposal, Trial
@@ -177,6 +177,25 @@ def test_of_the_draws_the_likeliest_to_be_good_is_proposed():
         strategy.tell(ended(trial, -abs(x - 700)))
     proposed = [p.architecture["x"] for seed in range(20) for p in strategy.ask(1, Random(seed))]
     assert all(620 < x < 780 for x in proposed)
+
+
+@pytest.mark.parametrize("kind", [TPE, BOHB, Reinforce, PPO])
+def test_of_a_pool_it_takes_what_is_nearest_to_a_draw(kind):
+    """Of a few in a hundred of a space: almost no draw from a model is one of them."""
+    space = SearchSpace(
+        [Decision(f"d{i}", "categorical", options=tuple("abcde")) for i in range(6)]
+    )
+
+    def value(architecture, _=1.0):
+        return float(sum(option == "a" for option in architecture.values()))
+
+    late = []
+    for seed in range(3):
+        rng = Random(seed)
+        pool = PoolSpace(space, {space.sample(rng): None for _ in range(500)})
+        trials = play(kind(pool), value, 120, seed=seed)
+        late.append(np.mean([trial.value for trial in trials[60:]]))
+    assert np.mean(late) > 1.7  # At random it is 1.2.
 
 
 def test_a_share_is_drawn_at_random():

@@ -254,6 +254,15 @@ class SearchSpace:
                 if self.reason_invalid(neighbour) is None:
                     yield neighbour
 
+    def nearest(self, architecture: Architecture, rng: Random) -> Architecture | None:
+        """Returns a valid architecture: this one, else its first neighbour, if it has any.
+
+        ``rng`` decides what a change makes active.
+        """
+        if self.reason_invalid(architecture) is None:
+            return architecture
+        return next(self.neighbours(architecture, rng), None)
+
     def enumerate(self) -> Iterator[Architecture]:
         """Yields every valid architecture once.
 

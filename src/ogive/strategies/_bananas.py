@@ -37,8 +37,8 @@ class BANANAS(Strategy):
       The paper's loss is that of errors relative to a lower bound, ``|predicted / true - 1|``,
       which is the same for small differences. It needs the bound to be known, and outputs on its
       far side are of no use to it;
-    * networks are 3 layers deep instead of 10, and trained in 100 steps on all trials, which takes
-      a hundredth of a second and ranks as well;
+    * networks are 3 layers deep instead of 10, and trained in 100 steps, which takes a hundredth of
+      a second and ranks as well; and not after every trial: up to a tenth may have come since;
     * the proposals of a batch are drawn one by one. What runs is not proposed again, but nothing
       is believed of it: the draws themselves keep workers apart;
     * failed trials count as the worst; where a limit rejected some, what is like them is avoided.

@@ -47,6 +47,16 @@ class Known:
             self._values.setdefault(form, {})[trial.fidelity] = values
 
     @property
+    def fitting(self) -> list[Architecture]:
+        """The networks that ended and that no limit ruled out."""
+        return [form for form, label in self._within.items() if label > 0]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a limit ruled any out."""
+        return any(label < 0 for label in self._within.values())
+
+    @property
     def begun(self) -> int:
         """How many networks were begun, but for those that a limit ruled out."""
         return len(self._values.keys() | set(self._running.values()))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
-from ogive.strategies._features import SideInformation
+from ogive.strategies._features import SideInformation, finite
 from ogive.strategies._gp import Floats, Posterior
 from ogive.strategies._known import Known
 from ogive.strategies._screen import Screen
@@ -97,8 +97,22 @@ class ModelBased:
         return chosen or list(architectures)
 
     def _offer_start(self, batch: Batch, rng: Random) -> bool:
-        if self._side is None:
+        """Takes one to begin with: at random, but for what limits and side information say of it.
+
+        A limit that few random architectures meet must not turn the start into a search for any.
+        """
+        if self._side is None and not self.known.rejected:
             return batch.sample(rng)
-        drawn = self.screen.draw(batch, [], rng)
-        ranks = np.array([self._side(a) for a in drawn]).argsort(0).argsort(0).mean(1)
-        return any(batch.offer(drawn[i]) for i in np.argsort(-ranks, kind="stable"))
+        fitting = self.known.fitting if self.known.rejected else []
+        drawn = self.screen.draw(batch, fitting, rng)
+        if not drawn:
+            return batch.sample(rng)
+        fits = self.fits(drawn)
+        if (likely := fits > math.log(0.5)).any():
+            drawn = [a for a, fitting in zip(drawn, likely, strict=True) if fitting]
+        elif self.known.rejected:
+            return batch.offer(drawn[int(np.argmax(fits))])
+        if self._side is None:
+            return batch.offer(rng.choice(drawn))
+        ranks = finite([self._side(a) for a in drawn]).argsort(0).argsort(0).mean(1)
+        return batch.offer(drawn[int(np.argmax(ranks))])

@@ -93,6 +93,8 @@ class MultiObjective(Strategy):
     def ask(self, n: int, rng: Random) -> list[Proposal]:
         def promising(batch: Batch) -> Architecture | None:
             forms, values = self._search.known.values()
+            if not np.isfinite(values).any():
+                return None
             front = _front(values)
             if self._stale(len(forms), front, batch):
                 roomy = front[np.argsort(-crowding(values[front]), kind="stable")]

@@ -61,8 +61,8 @@ def _offer_sample(policy: Policy, batch: Batch, rng: Random) -> bool:
     """Takes a sample; of a policy that only repeats itself, what is nearest to one."""
     tried = None
     for _ in range(_DRAWS):
-        drawn = policy.sample(rng)
-        if policy.space.reason_invalid(drawn) is None:
+        drawn = policy.space.nearest(policy.sample(rng), rng)
+        if drawn is not None:
             if batch.offer(drawn):
                 return True
             tried = drawn
@@ -165,8 +165,8 @@ class PolicyGradient:
     def learn(self, architecture: Architecture, reward: float) -> None:
         """Makes an architecture likelier if its reward is above the baseline, else less so."""
         baseline = reward if self._baseline is None else self._baseline
-        # The sum over decisions of the gradient of log P, times R - b. The entropy's gradient is
-        # that of log P times -log P, estimated by the same sample.
+        # The sum over decisions of the gradient of log P, times R - b. The gradient of a decision's
+        # entropy is that of its log P times -log P, estimated by the same sample.
         weights = reward - baseline - self._entropy * self.policy.log_probs(architecture)
         self._adam.ascend(self.policy.gradient(architecture, weights))
         self._baseline = self._decay * baseline + (1 - self._decay) * reward

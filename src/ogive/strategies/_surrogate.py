@@ -67,7 +67,7 @@ class Surrogate:
     ) -> None:
         self._space, self._known = space, known
         self._side, self._graph = side, graph
-        self._fitted: dict[str, tuple[Floats, Floats]] = {}
+        self._fitted: dict[str, tuple[list[Architecture], Floats, Floats]] = {}
 
     @cached_property
     def features(self) -> Features:
@@ -121,9 +121,10 @@ class Surrogate:
         knows no more than one that was only told.
         """
         known = self._fitted.get(name)
-        if known is None or not np.array_equal(known[0], targets):
-            self._fitted[name] = targets, self._process.fit(self.features(forms), targets)
-        return self._fitted[name][1]
+        if known is None or known[0] != list(forms) or not np.array_equal(known[1], targets):
+            fitted = self._process.fit(self.features(forms), targets)
+            self._fitted[name] = list(forms), targets, fitted
+        return self._fitted[name][2]
 
 
 class Belief:

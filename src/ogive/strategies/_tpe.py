@@ -101,7 +101,8 @@ class TPE(Strategy):
             return False
         good, bad = model
         drawn = [good.draw(rng) for _ in range(self.candidates)]  # line 5
-        allowed = [a for a in drawn if self.space.reason_invalid(a) is None]
+        nearest = (self.space.nearest(a, rng) for a in drawn)
+        allowed = [a for a in nearest if a is not None]
         encoding = self.space.encode(allowed)
         ratio = good.log(encoding) - bad.log(encoding)
         return any(batch.offer(allowed[i]) for i in np.argsort(-ratio, kind="stable"))  # line 6

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["write_whole"]
+__all__ = ["check_room", "write_whole"]
 
 _NO_ROOM = 1 << 20
 """Bytes; a disk with less is full, where a file could not be written."""
@@ -27,7 +27,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(part)
     except (RuntimeError, SafetensorError) as error:
         part.unlink(missing_ok=True)
-        if shutil.disk_usage(path.parent).free < _NO_ROOM:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        check_room(path, error)
         raise
     part.replace(path)
+
+
+def check_room(path: Path, error: Exception) -> None:
+    """Raises an OSError, if what could not be written may have found no room on the disk."""
+    if shutil.disk_usage(path.parent).free < _NO_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_diabetes
 from torch import nn
 
 from ogive import bundle, task
@@ -178,6 +179,16 @@ def test_a_network_that_diverges_leaves_the_older_bundle(older, tmp_path, wrong)
         bundle.write(older, wrong(network(digits)), digits, ARCHITECTURE, CARD)
     assert (older / "model.onnx").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1.0, 1e5)])
+def test_values_are_compared_by_their_deviation(tmp_path, scale, offset):
+    """A thousandth of the largest is more than they differ by, or than any is."""
+    inputs, values = load_diabetes(return_X_y=True)
+    of = task.load((inputs, offset + scale * values), problem="regression")
+    bundle.write(tmp_path / "right", network(of), of, ARCHITECTURE, CARD)
+    with pytest.raises(BundleError, match="must agree"):
+        bundle.write(tmp_path / "wrong", Counting(network(of)), of, ARCHITECTURE, CARD)
 
 
 def test_a_newer_bundle_replaces_the_older(older, tmp_path):

@@ -208,6 +208,19 @@ def test_a_network_whose_layers_do_not_fit(refused, tmp_path):
     assert "(2, 16)" in message
 
 
+@pytest.mark.parametrize("fault", ["self.hed(x)", "{}['oh']", "1 / 0"])
+def test_a_layer_whose_forward_raises(refused, tmp_path, fault):
+    body = (
+        "class Mine(nn.Module):\n"
+        "    def forward(self, x):\n"
+        f"        return {fault}\n"
+        f"return nn.Sequential(Mine(), {FLAT})"
+    )
+    message = refused(4, "digits", "--space", network(tmp_path, body))
+    assert "Mine" in message
+    assert "Error" in message
+
+
 def test_a_path_asked_twice_with_other_options(refused, tmp_path):
     body = (
         "choose.value('width', (8, 16))\n"

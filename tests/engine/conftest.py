@@ -20,7 +20,7 @@ def tried(tmp_path):
 
         defaults = {"executor": SerialExecutor(), "workers": 1, "out": tmp_path / "run"}
         with pytest.raises(Enough):
-            search(network, task, progress=stop, **(defaults | settings))
+            search(network, task, **({"progress": stop} | defaults | settings))
         return summarize(tmp_path / "run")
 
     return run

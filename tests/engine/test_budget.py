@@ -185,6 +185,23 @@ def test_trainings_that_begin_together_share_the_epochs_that_are_left(prepared):
     assert 0 < len(begun) == int(left / made.epochs + 1e-6) < len(asked)
 
 
+@pytest.mark.parametrize(("left", "begun"), [(50.0, True), (0.5, False)])
+def test_no_final_training_is_begun_without_time(prepared, left, begun):
+    """Of a few steps it would be worse than the finalist that is there."""
+    me, journal = Me(), MemoryJournal()
+    setup = replace(prepared(None, {}, Recipe(epochs=30)), budget=Budget(seconds=1000.0))
+    made = replace(planned(setup.budget), full_seconds=10.0, handover_seconds=1000.0 - left)
+    small, *_ = references(setup)
+    loop = Loop(setup, made, small, journal, me, SerialExecutor(), print)
+    journal.append(me.event("closed", reason="time"))
+    loop.sync()
+    assert list(loop._finals_left())  # There is nothing yet: a few steps are better than none.
+    journal.append(started(me, 0, Proposal(small), "reference"))
+    journal.append(ended(me, 0, "complete", metrics={"accuracy": 0.9}))
+    loop.sync()
+    assert bool(list(loop._finals_left())) == begun
+
+
 def test_epochs_that_running_trials_may_leave_are_waited_for(prepared):
     recipe, me, journal = Recipe(epochs=30), Me(), MemoryJournal()
     setup = replace(prepared(None, {}, recipe), budget=Budget(epochs=100))

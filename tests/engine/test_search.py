@@ -186,6 +186,17 @@ def test_it_says_so_where_no_trial_completes(tmp_path):
     assert set(result.trials["state"]) == {"failed"}
 
 
+def test_a_summary_from_before_the_end_is_written_anew(tmp_path):
+    """Whoever wrote the end was killed before it wrote the summary, or has another folder."""
+    first = estimated(tmp_path)
+    path = tmp_path / "run" / "summary.json"
+    for older in ({**first.summary, "status": "interrupted"}, None):
+        path.unlink()
+        if older is not None:
+            path.write_text(json.dumps(older))
+        assert estimated(tmp_path).summary == first.summary
+
+
 def test_a_complete_search_is_not_run_again(tmp_path):
     first = estimated(tmp_path, trials=10)
     again = estimated(tmp_path, trials=10, estimator=total)

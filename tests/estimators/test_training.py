@@ -195,6 +195,21 @@ def test_a_loss_that_is_not_a_number_ends_the_trial(digits):
         Training(network, digits, recipe)(NONE, Run())
 
 
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
+def test_one_that_learns_nothing_of_a_value_ends_half_way(metric):
+    def stuck(choose, task):
+        layer = nn.Linear(task.shape[0], 1)
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, 0.5)
+        layer.weight.requires_grad_(False)
+        return layer
+
+    diabetes = tasks.load("diabetes", metric=metric)
+    recipe = Recipe(epochs=40, batch_size=32, lr=1e-8, warmup=0.0)
+    with pytest.raises(TrialFailed, match="constant prediction"):
+        Training(stuck, diabetes, recipe)(NONE, Run())
+
+
 def test_a_network_that_learns_nothing_ends_half_way(digits, tmp_path):
     def constant(choose, task):
         stuck = network(choose, task)

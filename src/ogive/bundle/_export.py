@@ -25,15 +25,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ogive import text
+from ogive._whole import check_room, write_whole
 from ogive.bundle._card import card_text
 from ogive.errors import BundleError
 from ogive.space import Architecture
-from ogive.task import Task
+from ogive.task import Task, Value
 
 __all__ = ["TOLERANCE", "deployed", "write"]
 
 TOLERANCE = 1e-3
-"""How far outputs may differ, relative to the largest output (1 for probabilities)."""
+"""How far outputs may differ: probabilities by so much, values by so much of their deviation."""
+
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+"""What is lost of a value in fp32: of values that hardly differ, as 1,000,000 and 1,000,001."""
 
 _SCRIPTS = files("ogive.bundle") / "scripts"
 _PATIENCE = 180.0
@@ -100,12 +104,15 @@ def _written(
     with torch.no_grad():
         expected = module(raw).numpy()
     weights = {name: value.contiguous().clone() for name, value in network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
+    write_whole(folder / "model.safetensors", lambda part: save_file(weights, part))
     _export(module, raw, folder)
     _dump(folder / "architecture.json", architecture.to_json())
     _dump(folder / "preprocessing.json", task.preprocessing())
     shutil.copyfile(str(_SCRIPTS / f"predict_{task.kind}.py"), folder / "predict.py")
-    verification = _verified(folder, raw.numpy(), expected, bool(task.labels))
+    target = task.target
+    spread = target.std if isinstance(target, Value) else 1.0
+    scale = max(spread, _ROUNDING / TOLERANCE * float(np.abs(expected).max()))
+    verification = _verified(folder, raw.numpy(), expected, scale, bool(task.labels))
     whole = {**card, "architecture": architecture.to_json(), "verification": verification}
     _dump(folder / "card.json", whole)
     (folder / "README.md").write_text(card_text(whole), encoding="utf-8")
@@ -125,7 +132,10 @@ def _export(module: nn.Module, raw: torch.Tensor, folder: Path) -> None:
             )
             assert exported is not None
             exported.save(folder / "model.onnx", external_data=False)
+    except OSError:
+        raise
     except Exception as error:  # The exporters raise dozens of kinds.
+        check_room(folder / "model.onnx", error)
         raise BundleError(
             f"A network must be exportable by torch.export, but {type(error).__name__}: "
             f"{str(error).splitlines()[0]} Python branches on values of tensors are the usual "
@@ -149,7 +159,9 @@ def _quiet() -> Iterator[None]:
 # Verification
 
 
-def _verified(folder: Path, raw: Array, expected: Array, labelled: bool) -> dict[str, Any]:
+def _verified(
+    folder: Path, raw: Array, expected: Array, scale: float, labelled: bool
+) -> dict[str, Any]:
     """Scores each form in a process of its own, side by side."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
@@ -162,10 +174,15 @@ def _verified(folder: Path, raw: Array, expected: Array, labelled: bool) -> dict
                 "verify_torch.py", [*common, str(paths["pt2"]), str(paths["safetensors"])]
             ),
         }
-        for name, process in running.items():
-            _finish(name, process)
+        try:
+            for name, process in running.items():
+                _finish(name, process)
+        finally:
+            for process in running.values():  # Those that another one's failure left.
+                process.kill()
+                process.wait()
         compared = {
-            name: _compared(name, np.load(path), expected, labelled)
+            name: _compared(name, np.load(path), expected, scale, labelled)
             for name, path in paths.items()
         }
     return {
@@ -191,15 +208,9 @@ def _finish(name: str, process: subprocess.Popen[str]) -> None:
     try:
         _, said = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
         raise BundleError(
             f"An exported network must load within {_PATIENCE:.0f} s, but the {name} form did not."
         ) from None
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
     if process.returncode:
         last = said.strip().splitlines()[-1] if said.strip() else f"exit code {process.returncode}"
         raise BundleError(
@@ -207,8 +218,9 @@ def _finish(name: str, process: subprocess.Popen[str]) -> None:
         )
 
 
-def _compared(name: str, found: Array, expected: Array, labelled: bool) -> dict[str, Any]:
-    scale = max(1.0, float(np.abs(expected).max()))
+def _compared(
+    name: str, found: Array, expected: Array, scale: float, labelled: bool
+) -> dict[str, Any]:
     difference = float(np.abs(found - expected).max()) / scale
     same = not labelled or _same_labels(found, expected)
     if not difference <= TOLERANCE or not same:

@@ -65,6 +65,7 @@ class Finals:
             if trial.architecture == self._reference
             and trial.state == "complete"
             and state.inherits(trial) is None
+            and not state.estimated
         ]
         longest = max(trained, key=lambda trial: trial.fidelity, default=None)
         return None if longest is None else longest.number
@@ -90,8 +91,8 @@ class Finals:
     def _finalists(self, state: SearchState) -> Iterator[tuple[Proposal, Role]]:
         for trial in self._missing(state):
             # What an heir has learned is its parents', too: in full means from scratch.
-            heir = state.inherits(trial) is not None
-            yield Proposal(trial.architecture, parent=None if heir else trial.number), "finalist"
+            begun = state.inherits(trial) is None and not state.estimated
+            yield Proposal(trial.architecture, parent=trial.number if begun else None), "finalist"
 
     def _further(
         self, state: SearchState, trials: Iterable[Trial], role: Role
@@ -136,7 +137,7 @@ class Finals:
         The other one is there as the best of several on the same rows, which flatters it.
         """
         best, other = best_first((one, two))
-        known = f"{state.objectives.names[0]}_se"
+        known = f"{state.judged}_se"
         # As if of independent rows; those of one split err together, and the true one is smaller.
         error = math.hypot(*(trial.metrics.get(known, 0.0) for trial in (one, two)))
         doubtful = best.value - other.value < self._doubtful * error

@@ -43,6 +43,9 @@ _TICK = 0.5
 _GRACE = 15.0
 """Seconds by which a trial may overrun its deadline at least; a training keeps it by itself."""
 
+_WORTH = 0.2
+"""The share of a full training below which a final one is not begun; with patience they take half."""
+
 _REJECTED_IN_A_ROW = 2000
 """Proposals over the limits after which a search ends; with an error, if it found nothing."""
 
@@ -167,7 +170,7 @@ class Loop:
         return (
             self.state.closed is not None
             and not self.state.owners
-            and next(self.finals.next(self.state), None) is None
+            and next(self._finals_left(), None) is None
         )
 
     def _turn(self) -> None:
@@ -253,7 +256,7 @@ class Loop:
         while len(claimed) < free:
             proposals = self._search_proposals((free - len(claimed)) * self._at_once())
             if not proposals and self.state.closed is not None:
-                proposals = list(self.finals.next(self.state))[: free - len(claimed)]
+                proposals = list(self._finals_left())[: free - len(claimed)]
             if not proposals:
                 break
             first = len(self.state.trials)
@@ -296,6 +299,16 @@ class Loop:
             self._append(self._me.event("closed", reason=reason))
             self.sync()
         return [(proposal, "search") for proposal in fitting]
+
+    def _finals_left(self) -> Iterator[tuple[Proposal, Role]]:
+        """The trainings of the finals that can begin, while there is time for any.
+
+        One that is cut down to a few steps is worse than what is there.
+        """
+        left = self.left() - self._plan.handover_seconds
+        if left < _WORTH * self._plan.full_seconds and self.state.full():
+            return
+        yield from self.finals.next(self.state)
 
     def _over(self) -> str | None:
         """Which part of the budget the search has used up."""

@@ -92,8 +92,14 @@ class Result:
 
     def front(self) -> pd.DataFrame:
         """The complete trials that no other beats in every objective, of :attr:`trials`."""
-        # A final training has no validation split left, and so no objectives.
-        complete = [t for t in self._state.trials.values() if t.values]
+        # A final training has no validation split left, and so no objectives; and what an estimator
+        # says is not compared with trainings.
+        estimated = self._state.estimated
+        complete = [
+            t
+            for t in self._state.trials.values()
+            if t.values and (t.role == "search" or not estimated)
+        ]
         if not complete:
             return self.trials.iloc[:0]
         values = np.array([trial.values for trial in complete])

@@ -26,7 +26,7 @@ from ogive.engine._prior import Prior
 from ogive.engine._result import Result
 from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import LEASE, Me, SearchState
-from ogive.engine._summary import fold, summary_of
+from ogive.engine._summary import best_of, fold, summary_of
 from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
 from ogive.estimators import Estimator, Fidelity, RecipeLike, device_of
 from ogive.executors import WorkerPool
@@ -255,7 +255,7 @@ class _Search:
     def run(self) -> Result:
         if self._opened():
             state = fold(self._journal)
-            if not (self._setup.folder / "summary.json").exists():
+            if not self._written():
                 self._write(state)
             return self._result(state)
         try:
@@ -375,7 +375,9 @@ class _Search:
         elif self._setup.trains:
             while self._someone_else_hands_over(loop):
                 time.sleep(_POLL)
-            if not loop.state.done:
+            if loop.state.done:
+                self._write(loop.state)  # Its run folder may be another one.
+            else:
                 self._hand_over(loop)
         else:
             self._journal.append(self._me.event("done"))
@@ -399,10 +401,14 @@ class _Search:
     def _hand_over(self, loop: Loop) -> None:
         setup, log = self._setup, self._journal
         loop.show("the winner is measured, tested, exported and verified", phase="handover")
-        chosen = _handover.choose(setup, loop.finals, loop.state)
-        if chosen is None:
-            self._write(loop.state)
-            raise _without_result(loop.state, setup.folder)
+        try:
+            chosen = _handover.choose(setup, loop.finals, loop.state)
+            if chosen is None:
+                self._write(loop.state)
+                raise _without_result(loop.state, setup.folder)
+        except OgiveError:
+            log.append(self._me.event("reopened"))  # With more of the budget it may go on.
+            raise
         self._chosen = chosen
         if loop.state.tested is None:
             told = _handover.test(setup, loop.finals, loop.state, chosen)
@@ -430,6 +436,7 @@ class _Search:
             if chosen is not None:
                 self._chosen = chosen
                 summary = {**summary_of(loop.state, self._setup.folder), **extra}
+                extra["best"] = best_of(chosen.trial, chosen.costs)
                 extra["bundle"] = _handover.export(self._setup, chosen, summary)
                 extra["graph"] = _handover.graph(self._setup, chosen)
         self._write(loop.state, extra)
@@ -439,6 +446,14 @@ class _Search:
         written = json.dumps(summary, indent=1)
         write_whole(self._setup.folder / "summary.json", lambda part: part.write_text(written))
         _handover.write_report(summary, self._setup.folder)
+
+    def _written(self) -> bool:
+        """Whether the summary says that the search is complete; a kill may have come before."""
+        try:
+            summary = json.loads((self._setup.folder / "summary.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(summary["status"] == "complete")
 
     def _result(self, state: SearchState) -> Result:
         folder = self._setup.folder

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from ogive import task as tasks
 from ogive.engine._objectives import Objectives
 from ogive.errors import TrialFailed
 from ogive.space import Architecture
@@ -173,6 +174,8 @@ class SearchState:
                 return self._end(event)
             case "closed":
                 self.closed = event["reason"]
+            case "reopened":
+                self.closed = self.handing = None
             case "tested":
                 self.tested = dict(event)
             case "handing":
@@ -234,13 +237,54 @@ class SearchState:
         """Keeps the best at hand, so that showing it does not cost a look at every trial."""
         if trial.state != "complete" or trial.role == "final" or trial.stopped_at is not None:
             return
-        mark = (trial.fidelity == 1, trial.value)
-        if self._best is None or mark > (self._best.fidelity == 1, self._best.value):
+        if self._best is None or self._mark(trial) > self._mark(self._best):
             self._best = trial
 
+    def _mark(self, trial: Trial) -> tuple[bool, bool, float]:
+        return not self._guessed(trial), trial.fidelity == 1, trial.value
+
+    def _guessed(self, trial: Trial) -> bool:
+        """Whether an estimator of one's own says how good it is, and no training."""
+        return self.estimated and trial.role == "search"
+
     def _objectives_of(self, role: Role, measured: Mapping[str, float]) -> tuple[float, ...]:
-        # A final training has no validation split left to be measured on.
-        return () if role == "final" else self.objectives.values(measured)
+        if role == "final":  # It has no validation split left to be measured on.
+            return ()
+        if role != "search" and self.estimated:
+            measured = {**self._instead(measured), **measured}
+        return self.objectives.values(measured)
+
+    def _instead(self, measured: Mapping[str, float]) -> dict[str, float]:
+        """The task's metric for each objective: what an estimator measures, a training may not."""
+        metric = self._metric
+        if metric is None or metric not in measured:
+            return {}
+        sign = 1 if tasks.METRICS[metric].greater_is_better else -1
+        upward = sign * measured[metric]
+        return {
+            **dict.fromkeys(self.objectives.maximize, upward),
+            **dict.fromkeys(self.objectives.minimize, -upward),
+        }
+
+    @property
+    def _metric(self) -> str | None:
+        """The task's."""
+        task = (self.opened or {}).get("task") or {}
+        metric: str | None = task.get("metric")
+        return metric
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the search asks an estimator of one's own, and the finals alone train."""
+        return self.opened is not None and self.opened["identity"].get("estimator") is not None
+
+    @property
+    def judged(self) -> str:
+        """The metric by which trainings are told apart."""
+        goal = self.objectives.names[0]
+        if not self.estimated or goal in tasks.METRICS:
+            return goal
+        return self._metric or goal
 
     def role(self, *roles: Role) -> list[Trial]:
         """The trials of these roles, by number."""
@@ -293,7 +337,7 @@ class SearchState:
 
     def in_full(self, trial: Trial) -> bool:
         """Whether a trial was trained in full and by itself; an heir has its parents' training."""
-        return trial.in_full and self.inherits(trial) is None
+        return trial.in_full and self.inherits(trial) is None and not self._guessed(trial)
 
     def full(self) -> list[Trial]:
         """Complete trials that were trained in full, the reference among them, best first."""

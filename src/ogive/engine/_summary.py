@@ -14,7 +14,7 @@ from ogive.errors import JournalError
 from ogive.journal import Journal, open_journal
 from ogive.trial import Trial
 
-__all__ = ["fold", "replayed", "summarize", "summary_of"]
+__all__ = ["best_of", "fold", "replayed", "summarize", "summary_of"]
 
 
 def summarize(run: str | Path | Journal) -> dict[str, Any]:
@@ -161,13 +161,17 @@ def _best(state: SearchState) -> dict[str, Any] | None:
     trial = state.best() if number is None else state.trials[number]
     if trial is None:
         return None
-    costs = {**trial.costs, **(state.handed or {}).get("costs", {})}
+    return best_of(trial, (state.handed or {}).get("costs", {}))
+
+
+def best_of(trial: Trial, costs: Mapping[str, float]) -> dict[str, Any]:
+    """Says which trial is the best, with the costs that were measured again."""
     return {
         "number": trial.number,
         "role": trial.role,
         "architecture": trial.architecture.to_json(),
         "metrics": dict(trial.metrics),
-        "costs": costs,
+        "costs": {**trial.costs, **costs},
     }
 
 

@@ -31,7 +31,7 @@ from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
 from ogive.nn import Chooser, Heir, NetworkFunction
 from ogive.space import Architecture
-from ogive.task import Split, Task, standard_error
+from ogive.task import METRICS, Split, Task, standard_error
 
 __all__ = [
     "FitOn",
@@ -381,7 +381,8 @@ class _Trainer:
             return
         constant, metric = self._constant, self.task.metric
         loss = self._kept_loss(metrics)
-        if loss >= constant["loss"] and metrics[metric] <= constant[metric]:
+        sign = 1 if METRICS[metric].greater_is_better else -1
+        if loss >= constant["loss"] and sign * metrics[metric] <= sign * constant[metric]:
             raise TrialFailed(
                 f"A network must do better than a constant prediction by half of its training, "
                 f"but after epoch {self.made / self._steps:.1f} its {metric} is "

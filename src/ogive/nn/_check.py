@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ogive.errors import SpaceError
+from ogive.errors import OgiveError, SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
 from ogive.space import SearchSpace
 from ogive.task import Task
 
 __all__ = ["check", "check_one"]
+
+_OF_SHAPES = (RuntimeError, ValueError, IndexError, TypeError)
+"""What torch raises where shapes do not fit."""
 
 _BATCH = 2
 
@@ -69,14 +72,19 @@ def _run(module: nn.Module, inputs: Tensor, answers: Answers) -> Any:
     try:
         with torch.no_grad():
             return module(inputs)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except OgiveError:
+        raise
+    except Exception as error:
         name, culprit, shapes = inside[-1]
         made = (answers.made[child] for _, child, _ in reversed(inside) if child in answers.made)
+        rule, kind = "The shapes of a network must fit", ""
+        if not isinstance(error, _OF_SHAPES):
+            rule, kind = "A network must run", f"{type(error).__name__}: "
+        first = next(iter(str(error).splitlines()), "")
         raise SpaceError(
-            f"The shapes of a network must fit, but at {next(made, name or 'the top')!r} "
-            f"the layer {name or type(module).__name__} ({_said(culprit)}) got an input of shape "
-            f"{shapes}: {str(error).splitlines()[0]} The architecture: "
-            f"{dict(answers.architecture)}"
+            f"{rule}, but at {next(made, name or 'the top')!r} the layer "
+            f"{name or type(module).__name__} ({_said(culprit)}) got an input of shape {shapes}: "
+            f"{kind}{first} The architecture: {dict(answers.architecture)}"
         ) from error
 
 

@@ -94,8 +94,8 @@ def _trials(summary: Mapping[str, Any]) -> Iterator[optuna.trial.FrozenTrial]:
     # Optuna tells the time as the local clock does, without a zone.
     created = datetime.fromisoformat(summary["created"]).astimezone().replace(tzinfo=None)
     for trial in summary["trials"]:
-        if trial["role"] == "final":
-            continue
+        if trial["role"] == "final" or (summary["estimator"] and trial["role"] != "search"):
+            continue  # It has not the objectives of the others.
         stopped = "stopped_at" in trial["metrics"]
         values = [] if stopped else trial["values"]  # What was expected is among its attributes.
         parameters = [

@@ -9,6 +9,8 @@ from torch import nn
 from ogive import spaces, task
 from ogive.errors import SpaceError
 from ogive.nn import Head, Supernet, build, calibrate, conv, largest, record
+from ogive.nn._supernet import _options, _rare
+from ogive.space import Condition, Decision, SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +183,79 @@ def test_a_mixture_is_the_weighted_sum_and_its_weights_take_gradients(supernet, 
     torch.testing.assert_close(layer(x), expected)
     mixture(images).sum().backward()
     assert (weights.grad != 0).all()
+
+
+def test_a_mixture_has_what_a_narrower_space_has(digits, images):
+    space = record(network, digits).narrow({"width": (4,), "blocks": (1,)})
+    narrow = Supernet(network, digits, space.narrow({"blocks.0.op": ("skip",)}))
+    mixture = narrow.mix()
+    assert mixture.decisions == {}
+    assert len(mixture.network.stack) == 1
+    mixture.network.eval()
+    route = narrow.route({"width": 4, "blocks": 1, "blocks.0.op": "skip"})
+    route.network.eval()
+    assert torch.equal(mixture(images), route(images))
+
+
+def test_a_mixture_has_reals_at_their_largest(digits):
+    def dropping(choose, data):
+        layer = choose.layer("op", {"a": nn.Identity, "b": nn.ReLU})
+        drop = nn.Dropout(choose.real("rate", 0.1, 0.5))
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), layer, drop, nn.Linear(4, 10))
+
+    mixture = Supernet(dropping, digits, record(dropping, digits)).mix()
+    assert mixture.network[3].p == 0.5
+
+
+def test_what_few_architectures_have_is_held_too(digits):
+    """An option of an option: a draw in sixty has it."""
+
+    def nested(choose, data):
+        def inner(outer):
+            return choose.layer(
+                f"inner{outer}",
+                {f"{i}": lambda i=i: nn.Sequential(nn.Linear(8, 8 + i), nn.Linear(8 + i, 8))
+                 for i in range(10)},
+            )  # fmt: skip
+
+        outer = choose.layer("outer", {f"{i}": lambda i=i: inner(i) for i in range(6)})
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), outer, nn.Linear(8, 10))
+
+    space = record(nested, digits)
+    for seed in range(4):
+        supernet = Supernet(nested, digits, space, seed=seed)
+        for architecture in space.enumerate():
+            supernet.route(architecture)
+
+
+def test_the_options_that_draws_missed_are_asked_for_under_all_they_hang_on():
+    under = ((Condition("body", frozenset(["plain", "residual"])),),)
+    space = SearchSpace(
+        [
+            Decision("body", "categorical", options=("none", "plain", "residual")),
+            Decision("width", "ordinal", options=(1, 2, 3)),
+            Decision("norm", "categorical", options=("batch", "layer"), conditions=under),
+            Decision("parts", "subset", options=("a", "b", "c"), sizes=(1, 2)),
+            Decision(
+                "kind",
+                "categorical",
+                options=("x", "y"),
+                conditions=(
+                    (Condition("parts", frozenset(["c"])), Condition("width", frozenset([1, 2]))),
+                ),
+            ),
+        ]
+    )
+    found = list(_rare(space, Random(0), set()))
+    assert {(a["body"], a["norm"]) for a in found if "norm" in a} == {
+        (body, norm) for body in ("plain", "residual") for norm in ("batch", "layer")
+    }
+    assert {part for a in found for part in a["parts"]} == {"a", "b", "c"}
+    assert {a["kind"] for a in found if "kind" in a} == {"x", "y"}
+    assert all(a["width"] == 3 or "kind" in a for a in found)
+    assert all(space.validate(a) == a for a in found)
+    seen = {option for a in found for option in _options(space, a)}
+    assert not list(_rare(space, Random(0), seen))
 
 
 def test_calibrated_statistics_are_those_of_the_data():

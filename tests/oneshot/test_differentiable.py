@@ -170,6 +170,52 @@ def test_a_collapse_is_told(digits, layers):
     assert any("collapsed" in note for note in search.notes)
 
 
+@pytest.mark.parametrize(
+    ("alphas", "collapsed"), [((2.0, 1.0, 0.0), True), ((2.0, 0.0, 1.0), False)]
+)
+def test_a_collapse_is_seen_behind_zeros_that_are_not_taken(digits, scale, alphas, collapsed):
+    class Cell(nn.Module):
+        def __init__(self, choose):
+            super().__init__()
+            operations = {
+                "zero": lambda: scale(0.0), "skip": nn.Identity, "linear": lambda: nn.Linear(8, 8),
+            }  # fmt: skip
+            branches = {name: lambda name=name: choose.layer(name, operations) for name in "abc"}
+            self.branches = choose.subset("node", branches, 2)
+
+        def forward(self, x):
+            return sum(branch(x) for branch in self.branches.values())
+
+    def network(choose, data):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Cell(choose), nn.Linear(8, 10))
+
+    search = _Search(
+        network, digits, "darts", 1, None, 1.0, None, 1, {}, record(network, digits),
+        Recipe(batch_size=64, epochs=1), CPU, "fp32",
+    )  # fmt: skip
+    with torch.no_grad():
+        for alpha in search._alphas.values():
+            alpha.copy_(torch.tensor(alphas))
+    found = search.fit(False)
+    assert found.best["a"] == ("skip" if collapsed else "linear") or "a" not in found.best["node"]
+    assert any("collapsed" in note for note in found.notes) == collapsed
+    assert found.history[-1].skips == (1.0 if collapsed else 0.0)
+
+
+def test_normalisations_in_mixtures_have_no_scale_of_their_own(digits, network, short):
+    found = search_by_gradient(network, digits, recipe=short, run=CPU)
+    state = found.supernet.state_dict()
+    scales = {
+        n: v for n, v in state.items() if "BatchNorm" in n and n.endswith(("/weight", "/bias"))
+    }
+    inside = {n: v for n, v in scales.items() if "[conv]" in n}
+    assert len(inside) >= 2
+    assert len(scales) > len(inside)
+    for name, value in scales.items():
+        plain = torch.full_like(value, float(name.endswith("weight")))
+        assert torch.equal(value, plain) == (name in inside), name
+
+
 def _collapsed(digits, layers):
     search = _Search(
         layers, digits, "darts", 1, None, 1.0, None, 1, {}, record(layers, digits),

@@ -52,6 +52,17 @@ def test_shrinking_opens_integers_from_the_top():
         assert {a["width"] for each in paths for a in each} == drawn
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_keep_the_rule_of_a_space(name):
+    space = SearchSpace(
+        [Decision(f"w{i}", "integer", low=1, high=8) for i in range(3)],
+        valid=lambda a: None if sum(a.values()) <= 18 else "it is too large",
+    )
+    for step in range(10):
+        for architecture in PATHS[name](space, Random(step), 0.05 + step / 10):
+            space.validate(architecture)
+
+
 def test_the_sandwich_has_the_largest_first_and_the_smallest_last(space):
     paths = PATHS["sandwich"](space, Random(0), 0.0)
     assert (paths[0]["width"], paths[0]["blocks"]) == (8, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import torch
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from ogive.errors import SettingError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, module_name
 from ogive.nn._record import told
-from ogive.space import Decision
+from ogive.space import Decision, SearchSpace
 from ogive.task import Task
 
-__all__ = ["Branches", "Mixed", "Sum", "Weights", "mixed"]
+__all__ = ["Branches", "Mixed", "Sum", "Weights", "largest_value", "mixed"]
 
 Weights = dict[str, Tensor]
 
@@ -106,8 +107,25 @@ class Sum(nn.Module):
         self._weights = weights
 
 
+def largest_value(decision: Decision, rng: Random | None = None) -> Any:
+    """Returns the largest number of a decision; what is no number is drawn, or the first."""
+    if decision.kind == "ordinal":
+        return decision.options[-1]
+    if decision.kind in ("integer", "real"):
+        return decision.high
+    if decision.kind == "subset":
+        size = decision.sizes[-1]
+        chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
+        return tuple(option for option in decision.options if option in chosen)
+    return rng.choice(decision.options) if rng else decision.options[0]
+
+
 def mixed(
-    network: NetworkFunction, task: Task, fixed: Mapping[str, Any], weights: Weights
+    network: NetworkFunction,
+    task: Task,
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    weights: Weights,
 ) -> tuple[nn.Module, Branches]:
     """Returns a network in which every ``choose.layer`` is a :class:`Mixed`, and its branches.
 
@@ -116,34 +134,48 @@ def mixed(
     Args:
         network: The network function.
         task: What it is asked for.
+        space: What may be chosen.
         fixed: What its other decisions are; the largest, or the first, where it is silent.
         weights: What the mixtures read when they compute.
     """
     branches: Branches = {}
     with told("mixing its options"):
-        return network(_Mixer(fixed, weights, branches), task), branches
+        return network(_Mixer(space, fixed, weights, branches), task), branches
 
 
 class _Mixer(Chooser):
     def __init__(
-        self, fixed: Mapping[str, Any], weights: Weights, branches: Branches, scope: str = ""
+        self,
+        space: SearchSpace,
+        fixed: Mapping[str, Any],
+        weights: Weights,
+        branches: Branches,
+        scope: str = "",
     ) -> None:
         super().__init__(scope)
-        self._fixed, self._weights, self._branches = fixed, weights, branches
+        self._space, self._fixed = space, fixed
+        self._weights, self._branches = weights, branches
 
     def at(self, name: str) -> _Mixer:
-        return _Mixer(self._fixed, self._weights, self._branches, self._path(name))
+        path = self._path(name)
+        return _Mixer(self._space, self._fixed, self._weights, self._branches, path)
+
+    def _allowed(self, decision: Decision) -> Decision:
+        """As the space has it: it may be narrower than what the function asks."""
+        known = decision.path in self._space
+        return self._space[decision.path] if known else decision
 
     def _plain(self, decision: Decision) -> Any:
         if decision.path in self._fixed:
             return self._fixed[decision.path]
-        if decision.kind == "ordinal":
-            return decision.options[-1]
-        return int(decision.high) if decision.kind == "integer" else decision.default()
+        value = largest_value(self._allowed(decision))
+        return int(value) if decision.kind == "integer" else value
 
     def _one(self, decision: Decision, options: Mapping[str, Factory]) -> nn.Module:
+        chosen: tuple[Any, ...] = self._allowed(decision).options
         if decision.path in self._fixed:
-            options = {option: options[option] for option in (self._fixed[decision.path],)}
+            chosen = (self._fixed[decision.path],)
+        options = {option: options[option] for option in chosen}
         made = {o: self._made(decision, o, factory()) for o, factory in options.items()}
         return Mixed(decision.path, made, self._weights)
 
@@ -158,7 +190,7 @@ class _Mixer(Chooser):
         )
 
     def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:
-        chosen = self._fixed.get(decision.path, decision.options)
+        chosen = self._fixed.get(decision.path, self._allowed(decision).options)
         made = {o: self._made(decision, o, options[o]()) for o in chosen}
         if decision.path not in self._fixed:
             self._branches[decision.path] = {

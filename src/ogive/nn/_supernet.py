@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,10 +18,10 @@ from ogive._whole import write_whole
 from ogive.errors import SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
-from ogive.nn._mix import Branches, Mixed, Sum, mixed
+from ogive.nn._mix import Branches, Mixed, Sum, largest_value, mixed
 from ogive.nn._partial import connect_partially
 from ogive.nn._places import Place, places, window
-from ogive.space import Architecture, Decision, SearchSpace
+from ogive.space import Architecture, Condition, Decision, SearchSpace
 from ogive.task import Task
 
 __all__ = ["Mixture", "Route", "Supernet", "calibrate", "largest", "largest_value"]
@@ -42,17 +43,92 @@ def largest(space: SearchSpace, rng: Random | None = None) -> Architecture:
     return space.walk(lambda decision: largest_value(decision, rng))
 
 
-def largest_value(decision: Decision, rng: Random | None = None) -> Any:
-    """Returns the largest number of a decision; what is no number is drawn, or the first."""
-    if decision.kind == "ordinal":
-        return decision.options[-1]
-    if decision.kind in ("integer", "real"):
-        return decision.high
-    if decision.kind == "subset":
-        size = decision.sizes[-1]
-        chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
-        return tuple(option for option in decision.options if option in chosen)
-    return rng.choice(decision.options) if rng else decision.options[0]
+_Option = tuple[str, Any, str | None, Any]
+"""An option of a decision, under one value of a decision that it hangs on, if it does on any."""
+
+
+def _options(space: SearchSpace, architecture: Architecture) -> Iterator[_Option]:
+    """Yields the options that an architecture has."""
+    for path, value in architecture.items():
+        decision = space[path]
+        if decision.kind not in ("categorical", "subset"):
+            continue
+        parents = {c.parent for conjunction in decision.conditions for c in conjunction}
+        under = [
+            (parent, above)
+            for parent in parents
+            if parent in architecture
+            for above in _members(architecture[parent])
+        ]
+        for option in _members(value):
+            yield from ((path, option, *each) for each in under)
+            if not under:
+                yield path, option, None, None
+
+
+def _members(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _rare(space: SearchSpace, rng: Random, seen: set[_Option]) -> Iterator[Architecture]:
+    """Yields architectures with the options that were not seen, numbers at their largest.
+
+    Draws alone miss an option that few of them have.
+    """
+    for decision in space.decisions:
+        if decision.kind not in ("categorical", "subset"):
+            continue
+        ways: list[tuple[str | None, Any]] = [
+            (condition.parent, value)
+            for conjunction in decision.conditions
+            for condition in conjunction
+            for value in condition.values
+        ]
+        for parent, above in ways or [(None, None)]:
+            for option in decision.options:
+                if (decision.path, option, parent, above) not in seen:
+                    forced = {decision.path: option}
+                    _force(space, decision, forced, parent, above)
+                    yield space.walk(partial(_forced, forced, rng))
+
+
+def _force(
+    space: SearchSpace,
+    decision: Decision,
+    forced: dict[str, Any],
+    parent: str | None = None,
+    above: Any = None,
+) -> None:
+    """Decides what a decision hangs on so that it is asked, one of it as it is said."""
+    if () in decision.conditions:
+        return
+    for conjunction in decision.conditions:
+        if parent is None or any(c.parent == parent and above in c.values for c in conjunction):
+            for condition in conjunction:
+                if condition.parent not in forced:
+                    wanted = above if condition.parent == parent else _last(space, condition)
+                    forced[condition.parent] = wanted
+                    _force(space, space[condition.parent], forced)
+            return
+
+
+def _last(space: SearchSpace, condition: Condition) -> Any:
+    """The last value of those that a condition admits, which of numbers is the largest."""
+    decision = space[condition.parent]
+    if not decision.options:
+        return max(value for value in condition.values if isinstance(value, int | float))
+    return next(option for option in reversed(decision.options) if option in condition.values)
+
+
+def _forced(forced: Mapping[str, Any], rng: Random, decision: Decision) -> Any:
+    if decision.path not in forced:
+        return largest_value(decision, rng)
+    value = forced[decision.path]
+    if decision.kind != "subset":
+        return value
+    others = [option for option in largest_value(decision, rng) if option != value]
+    chosen = [value, *others][: decision.sizes[-1]]
+    return tuple(option for option in decision.options if option in chosen)
 
 
 class Supernet(nn.Module):
@@ -96,11 +172,12 @@ class Supernet(nn.Module):
         rng = Random(seed)
         shapes: dict[str, torch.Size] = {}
         holders: dict[Architecture, None] = {}
-        stale = 0
-        while stale < _PATIENCE:
-            # Most places are largest where all numbers are; where not, a random one finds out.
-            architecture = largest(self.space, rng) if stale % 2 else self.space.sample(rng)
-            stale += 1
+        seen: set[_Option] = set()
+
+        def look(architecture: Architecture) -> bool:
+            """Says whether it holds anything new."""
+            if self.space.reason_invalid(architecture) is not None:
+                return False
             with torch.device("meta"):
                 _, found = self._built(architecture)
             for place in found:
@@ -109,7 +186,17 @@ class Supernet(nn.Module):
                 if shapes.get(place.name) != joint:
                     shapes[place.name] = joint
                     holders[architecture] = None
-                    stale = 0
+            return architecture in holders
+
+        stale = 0
+        while stale < _PATIENCE:
+            # Most places are largest where all numbers are; where not, a random one finds out.
+            large = stale % 2 == 1
+            architecture = largest(self.space, rng) if large else self.space.sample(rng)
+            stale = 0 if architecture not in holders and look(architecture) else stale + 1
+            seen.update(_options(self.space, architecture) if large else ())
+        for architecture in _rare(self.space, rng, seen):
+            look(architecture)
         for architecture in reversed(holders):  # the later, the larger
             for place in self._built(architecture)[1]:
                 self._initialise(place, shapes[place.name])
@@ -183,7 +270,7 @@ class Supernet(nn.Module):
         """
         weights: dict[str, Tensor] = {}
         with torch.random.fork_rng([]):
-            network, branches = mixed(self._network, self._task, fixed or {}, weights)
+            network, branches = mixed(self._network, self._task, self.space, fixed or {}, weights)
             if parts > 1:
                 connect_partially(network, self._task, weights, parts)
         network.to(self._device)
@@ -349,6 +436,20 @@ class Mixture(Route):
             for module in self.network.modules()
             if isinstance(module, Mixed) and module.parts > 1
         )
+
+    @property
+    def scales(self) -> list[Tensor]:
+        """The scales and shifts of the normalisations in the options of these decisions."""
+        within = {
+            each
+            for module in self.network.modules()
+            if isinstance(module, Mixed) and len(module.options) > 1
+            for each in module.modules()
+            if isinstance(each, _NormBase | nn.LayerNorm | nn.GroupNorm)
+        }
+        return [
+            shared for place, shared, _ in self._bound if place.module in within and place.learned
+        ]
 
     @property
     def skips(self) -> dict[str, frozenset[str]]:

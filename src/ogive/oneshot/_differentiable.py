@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -316,6 +317,11 @@ class _Search:
         )
         self._supernet = weights.supernet
         self._mixture: Mixture = self._supernet.mix(fixed, parts=parts)
+        # An option must not make up for its weight by a scale of its own (Liu et al. 2019, appendix
+        # A.1.1): the normalisations in the mixtures have none.
+        with torch.no_grad():
+            for tensor in self._mixture.scales:
+                tensor.requires_grad_(False)
         if not self._mixture.decisions:
             raise SpaceError(
                 "A differentiable search learns which option of choose.layer to take, but none "
@@ -524,7 +530,7 @@ class _Search:
         """
         found = dict(preferences)
         branches, edges = self._mixture.branches, self._edges()
-        zeros = self._mixture.zeros(self._for_alphas(0)[0]) if branches else {}
+        zeros = self._zeros if branches else {}
         for path, layers in branches.items():
             weights = edges[path].tolist() if path in edges else [1.0] * len(layers)
             strengths = {}
@@ -537,12 +543,14 @@ class _Search:
             found[path] = strengths
         return found
 
+    @cached_property
+    def _zeros(self) -> Mapping[str, frozenset[str]]:
+        return self._mixture.zeros(self._for_alphas(0)[0])
+
     def _skipped(self, preferences: Mapping[str, Mapping[str, float]]) -> list[str]:
-        """The decisions whose most preferred option is a skip."""
-        skips = self._mixture.skips
-        return [
-            p for p, each in preferences.items() if max(each, key=each.__getitem__) in skips[p]
-        ]
+        """The layers whose most preferred option, of those that are taken, is a skip."""
+        skips, taken = self._mixture.skips, self._with_branches(preferences)
+        return [p for p in preferences if max(taken[p], key=taken[p].__getitem__) in skips[p]]
 
     def _notes(self, preferences: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
         count = len(self._skipped(preferences))

@@ -8,6 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from ogive.errors import SpaceError
 from ogive.nn import largest
 from ogive.space import Architecture, Decision, SearchSpace
 
@@ -76,7 +77,13 @@ def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architec
         d.path: _upper(d, share) for d in space.decisions if d.kind in ("ordinal", "integer")
     }
     small = space.narrow(opened) if share < 1 and opened else space
-    return list(dict.fromkeys([largest(small, rng), small.sample(rng)]))
+    try:
+        drawn = small.sample(rng)
+    except SpaceError:  # A rule admits nothing so large.
+        drawn = space.sample(rng)
+    chosen = [largest(small, rng), drawn]
+    valid = (a for a in chosen if space.reason_invalid(a) is None)
+    return list(dict.fromkeys(valid))
 
 
 PATHS: Mapping[str, Paths] = MappingProxyType(

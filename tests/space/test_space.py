@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import re
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -239,6 +240,44 @@ def test_what_is_no_architecture_says_why(decided, said):
 def test_what_is_no_decision_says_why(kind, settings, said):
     with pytest.raises(SpaceError, match=said):
         Decision("d", kind, **settings)
+
+
+def test_a_condition_on_an_integer_holds_for_its_values():
+    depth = Decision("depth", "integer", low=0, high=4, step=2)
+    only = ((Condition("depth", frozenset([2, 4, 5])),),)
+    space = SearchSpace(
+        [depth, Decision("op", "categorical", options=("a", "b"), conditions=only)]
+    )
+    found = {(a["depth"], a.get("op")) for a in space.enumerate()}
+    assert found == {(0, None), (2, "a"), (2, "b"), (4, "a"), (4, "b")}
+    assert space.size == 5
+    assert (
+        len(
+            SearchSpace(
+                [depth, replace(space["op"], conditions=((Condition("depth", frozenset([3])),),))]
+            )
+        )
+        == 1
+    )
+    always = ((Condition("depth", frozenset([0, 2, 4])),),)
+    assert SearchSpace([depth, replace(space["op"], conditions=always)])["op"].conditions == ((),)
+
+
+def test_a_value_is_taken_as_the_space_has_it():
+    space = SearchSpace(
+        [
+            Decision("width", "ordinal", options=(8, 16)),
+            Decision("depth", "integer", low=1, high=3),
+            Decision("rate", "real", low=0.0, high=1.0),
+            Decision("flag", "categorical", options=(True, False)),
+            Decision("some", "subset", options=("a", "b"), sizes=(1, 2)),
+        ]
+    )
+    given = {"width": 8.0, "depth": 2.0, "rate": 1, "flag": True, "some": ["a", "b"]}
+    own = {"width": 8, "depth": 2, "rate": 1.0, "flag": True, "some": ("a", "b")}
+    checked = space.validate(given)
+    assert checked.key == Architecture(own).key
+    assert {p: type(v) for p, v in checked.items()} == {p: type(v) for p, v in own.items()}
 
 
 def test_a_condition_names_an_earlier_decision():

@@ -1,8 +1,7 @@
 """Building blocks of image networks.
 
-All take their widths, kernels and strides as plain integers and compute with ``* // + -`` alone.
-Convolutions, normalisations and linear layers are made by :func:`conv`, :func:`batch_norm` and
-:func:`linear` and nowhere else. Tensors are ``(batch, channels, height, width)``; a block of
+All take their widths, kernels and strides as plain integers. Convolutions, normalisations and linear
+layers are made by :func:`conv`, :func:`batch_norm` and :func:`linear` and nowhere else. Tensors are ``(batch, channels, height, width)``; a block of
 stride 1 keeps height and width, one of stride 2 halves them, rounded up.
 """
 

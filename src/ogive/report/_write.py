@@ -269,12 +269,17 @@ def _bundle(search: Search) -> dict[str, str] | None:
     if not told:
         return None
     path = str(told.get("path"))
-    what = "image.png" if search.part("task").get("kind") == "images" else "table.csv"
+    images = search.part("task").get("kind") == "images"
+    what, needed = (
+        ("image.png", "onnxruntime, numpy and Pillow")
+        if images
+        else ("table.csv", "onnxruntime and numpy")
+    )
     code = (
         f"# With ogive\n"
         f"import ogive\n"
         f"print(ogive.load_bundle({path!r}).predict({what!r}))\n\n"
-        f"# Without: onnxruntime and numpy are enough\n"
+        f"# Without: {needed} are enough\n"
         f"# $ python {shlex.quote(path)}/predict.py {what}"
     )
     return {"path": path, "code": code}

@@ -173,6 +173,18 @@ class Decision:
                 )
                 return None if known else f"must be one of {self.options!r}, but is {value!r}"
 
+    def own(self, value: Any) -> Value:
+        """Returns a value of the domain as the domain has it: 8 for 8.0, a tuple for a list."""
+        match self.kind:
+            case "real":
+                return float(value)
+            case "integer":
+                return int(value)
+            case "subset":
+                return tuple(option for option in self.options if option in value)
+            case _:
+                return next(option for option in self.options if option == value)
+
     def default(self) -> Value:
         """Its first value."""
         return self.low if self.kind == "real" else next(iter(self.values()))

@@ -127,7 +127,7 @@ class SearchSpace:
             )
         if reason := decision.why_not(given[decision.path]):
             raise ArchitectureError(f"{decision.path!r} {reason}.")
-        return given[decision.path]
+        return decision.own(given[decision.path])
 
     def reason_invalid(self, architecture: Architecture) -> str | None:
         """Returns why the space's own rule excludes an architecture, or ``None``."""
@@ -436,11 +436,16 @@ def _possible(
                 f"A condition names an earlier decision, but {path!r} hangs on "
                 f"{condition.parent!r}, which does not come before it."
             )
-        values = condition.values.intersection(known[condition.parent].options)
+        parent = known[condition.parent]
+        values = frozenset(v for v in condition.values if _may_be(parent, v))
         if not values:
             return None
         kept.append(replace(condition, values=values))
     return tuple(kept)
+
+
+def _may_be(parent: Decision, value: Value) -> bool:
+    return value in parent.options if parent.kind == "subset" else parent.why_not(value) is None
 
 
 def _shortened(
@@ -461,7 +466,7 @@ def _shortened(
 
 def _always(condition: Condition, known: Mapping[str, Decision]) -> bool:
     parent = known[condition.parent]
-    everything = parent.kind != "subset" and condition.values.issuperset(parent.options)
+    everything = parent.kind != "subset" and len(condition.values) == parent.size
     return everything and () in parent.conditions
 
 

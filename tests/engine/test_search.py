@@ -423,6 +423,26 @@ def test_what_breaks_a_cheap_limit_is_not_measured_further(prepared):
     assert set(setup.costs_within(architecture, ("params", "latency_ms"))) == set(setup.limits)
 
 
+@pytest.mark.parametrize(
+    ("measured", "least"),
+    [
+        ([0.9], 0.9),
+        ([1.4, 0.9], 0.9),
+        ([1.4, 1.2, 0.9], 0.9),
+        ([1.4, 1.3, 1.2], 1.2),
+        ([1.6], 1.6),
+    ],
+)
+def test_a_latency_not_far_over_its_limit_is_measured_again(
+    prepared, monkeypatch, measured, least
+):
+    """A busy machine makes it longer, never shorter."""
+    setup, left = prepared(narrow, {"latency_ms": 1.0}, QUICK), list(measured)
+    monkeypatch.setattr(Setup, "costs", lambda *_: {"latency_ms": left.pop(0)})
+    assert setup.costs_within(Architecture({"width": 4}), ["latency_ms"])["latency_ms"] == least
+    assert not left
+
+
 def test_costs_of_ones_own_stand_beside_the_others_or_in_their_place(prepared):
     def widths(network, task, batch_size):
         [first, *_] = network.parameters()

@@ -69,7 +69,7 @@ def choose(setup: Setup, finals: Finals, state: SearchState) -> Chosen | None:
         return Chosen(setup, trial, weights, setup.costs(trial.architecture))
     reasons = []
     for trial in _candidates(setup, finals, state):
-        costs = setup.costs(trial.architecture)
+        costs = setup.costs_within(trial.architecture)
         reason = exceeded(costs, setup.limits)
         if reason is None:
             final = finals.final(state, trial)

@@ -44,6 +44,12 @@ __all__ = ["Setup", "opening", "references", "set_up"]
 _COUNTED = ("params", "macs")
 """Costs that take no more than to build a network and to run it once, both on the meta device."""
 
+_AGAIN = 2
+"""Times that a latency is measured once more, where it may be within its limit for all that."""
+
+_NEAR = 1.5
+"""How far over the limit, as a multiple, it may have come by what else the machine does."""
+
 REPORTED = ("params", "macs", "memory_mb")
 """Costs that every trial is reported with."""
 
@@ -131,16 +137,35 @@ class Setup:
     def costs_within(
         self, architecture: Architecture, names: Sequence[str] | None = None
     ) -> dict[str, float]:
-        """Measures in ascending order of price, and no further than the first broken limit."""
+        """Measures in ascending order of price, and no further than the first broken limit.
+
+        A time that is not far over its limit is measured again, for what else the machine does
+        makes times longer and never shorter: the least of three counts.
+        """
         names = self.cost_names if names is None else names
         cheap = [name for name in names if name in CHEAP]
         found: dict[str, float] = {}
         for some in ([name for name in _COUNTED if name in self.limits], cheap, names):
             missing = [name for name in some if name not in found]
             found |= self.costs(architecture, missing) if missing else {}
+            for name in self._near(found, missing):
+                for _ in range(_AGAIN):
+                    again = self.costs(architecture, [name])[name]
+                    found[name] = min(found[name], again)
+                    if found[name] <= self.limits[name]:
+                        break
             if exceeded(found, self.limits):
                 break
         return found
+
+    def _near(self, found: Mapping[str, float], names: Sequence[str]) -> list[str]:
+        """Those of ogive's own times that are over their limits, but not by far."""
+        return [
+            name
+            for name in names
+            if name in self.limits and name not in CHEAP and name not in self.own_costs
+            if self.limits[name] < found[name] <= _NEAR * self.limits[name]
+        ]
 
     # Identity
 

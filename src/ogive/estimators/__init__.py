@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ogive._doors import when_used
 from ogive.estimators._batch import Batch, Loss
 from ogive.estimators._batches import Batches, Data, FitOn
-from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial, run_trials
+from ogive.estimators._bench import Bench, RecipeLike, measure_speed, run_trial, run_trials, wake
 from ogive.estimators._curves import (
     Curve,
     FinalValue,
@@ -97,6 +97,7 @@ __all__ = [
     "step_seconds",
     "train",
     "train_together",
+    "wake",
     "within",
 ]
 

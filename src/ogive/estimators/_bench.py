@@ -17,7 +17,7 @@ from ogive.space import Architecture
 from ogive.task import Task
 from ogive.trial import Role
 
-__all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial", "run_trials"]
+__all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial", "run_trials", "wake"]
 
 RecipeLike = Recipe | Callable[[Chooser], Recipe]
 
@@ -84,6 +84,10 @@ def run_trials(
 ) -> list[Outcome]:
     """Runs several trials at once; see :func:`train_together`."""
     return train_together(bench.training(role, epochs, precision), architectures, runs)
+
+
+def wake(_bench: Bench) -> None:
+    """Has a worker import what its trials will need."""
 
 
 def measure_speed(

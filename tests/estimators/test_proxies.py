@@ -234,14 +234,15 @@ def test_a_proxy_that_does_not_apply_says_so(name, network, message):
         proxies(network, batch(), [name])
 
 
-def test_zen_does_not_move_codes_of_categories():
+@pytest.mark.parametrize("name", ["zen", "jacov"])
+def test_codes_of_categories_are_not_moved_and_have_no_gradient(name):
     class Embedded(nn.Sequential):
         def forward(self, x):
             return super().forward(x[:, 0].long())
 
     network = Embedded(nn.Embedding(3, 4), nn.BatchNorm1d(4))
     with pytest.raises(SettingError, match="embeds codes of categories"):
-        proxies(network, Batch(torch.ones(4, 1), torch.zeros(4)), ["zen"])
+        proxies(network, Batch(torch.ones(4, 1), torch.zeros(4)), [name])
 
 
 def test_names_are_no_text():

@@ -49,12 +49,20 @@ def jacov(network: nn.Module, batch: Batch) -> float:
     """How little input gradients correlate (Mellor et al. 2020, arXiv:2006.04647v1).
 
     The Kullback-Leibler divergence of the eigenvalues of the correlations, with its sign turned.
+
+    Raises:
+        SettingError: If all inputs are codes of categories.
     """
     inputs = batch.inputs.detach().requires_grad_()
     outputs = network.train()(inputs)
-    (gradient,) = torch.autograd.grad(
-        outputs.sum(), inputs, allow_unused=True, materialize_grads=True
-    )
+    (gradient,) = torch.autograd.grad(outputs.sum(), inputs, allow_unused=True)
+    if gradient is None:
+        if any(isinstance(m, nn.Embedding) for m in network.modules()):
+            raise SettingError(
+                "jacov reads the gradients of inputs, but the network embeds codes of categories, "
+                "which have none. Leave it out."
+            )
+        return math.nan
     with np.errstate(invalid="ignore", divide="ignore"):  # a sample may have no gradient
         correlations = np.corrcoef(gradient.flatten(1).double().cpu().numpy())
     if not np.isfinite(correlations).all():

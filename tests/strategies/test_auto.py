@@ -11,6 +11,10 @@ from ogive.trial import Proposal
 PROBLEM = synthetic(3)
 
 
+def _ends(architecture):
+    return (float(len(architecture)),)
+
+
 @pytest.mark.parametrize(
     ("settings", "like"),
     [
@@ -20,6 +24,7 @@ PROBLEM = synthetic(3)
         ({"objectives": 2, "fidelities": True}, ("mobo", {})),
         ({"many": True}, ("evolution", {})),
         ({"many": True, "objectives": 2}, ("nsga2", {})),
+        ({"many": True, "features": _ends}, ("bo", {"features": _ends})),
     ],
 )
 def test_it_proposes_what_the_strategy_of_its_rule_does(settings, like):

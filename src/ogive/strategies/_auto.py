@@ -36,7 +36,7 @@ class Auto(Strategy):
       they are as noisy as those of trainings (``synthetic.py --long --noise 0.01``).
     * Several: Bayesian optimisation of their hypervolume, and after 400 trials NSGA-II.
     * Where there will be many more trials than that, evolution or NSGA-II from the first: trials
-      are cheap then, and a model's thinking is not.
+      are cheap then, and a model's thinking is not. Side information is for the model in any case.
     * Where trials can be shorter (they train networks): successive halving (ASHA) of what these
       propose. With several objectives every trial is trained in full: which of two short
       trainings is the better one is not said by one number.
@@ -81,7 +81,7 @@ class Auto(Strategy):
         proposer: Strategy = (NSGA2 if several else RegularizedEvolution)(
             space, start_from=start_from
         )
-        if not many:
+        if not many or features is not None:
             model = (MultiObjective if several else BayesianOptimization)(
                 space, features=features, start_from=start_from
             )

@@ -108,8 +108,8 @@ def preflight(
     assert setup.network is not None and setup.task is not None
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
-    if set(setup.limits) - set(CHEAP):  # What they import would be measured, too.
-        wait([executor.submit(wake, setup.bench) for _ in range(workers or cores())])
+    if set(setup.limits) - set(CHEAP):
+        _woken(setup, executor, workers)
     reference, scaled = _reference_of(setup)
     if reference is None and setup.limits:
         costs = partial(setup.costs, names=tuple(setup.limits))
@@ -158,6 +158,11 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
     return sorted(drawn, key=lambda a: setup.costs(a, ("macs",))["macs"])[_TYPICAL // 2]
 
 
+def _woken(setup: Setup, executor: Executor, workers: int | None) -> None:
+    """Waits until the workers have imported what they need: it would be measured, too."""
+    wait([executor.submit(wake, setup.bench) for _ in range(workers or cores())])
+
+
 def _measured(
     setup: Setup,
     architecture: Architecture,
@@ -174,6 +179,7 @@ def _measured(
     """
     bench, count = setup.bench, cores()
     few = workers or 1
+    _woken(setup, executor, workers)
     arrangements = [(workers or count, 1), (few, max(1, count // few))]
     speeds = []
     for side_by_side, threads in dict.fromkeys(arrangements):

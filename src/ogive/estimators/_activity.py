@@ -6,8 +6,8 @@ Each changes the network it is given: :func:`ogive.estimators.proxies` gives it 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,9 +55,9 @@ def jacov(network: nn.Module, batch: Batch) -> float:
     """
     inputs = batch.inputs.detach().requires_grad_()
     outputs = network.train()(inputs)
-    gradients: Sequence[Tensor | None]
-    gradients = torch.autograd.grad(outputs.sum(), inputs, allow_unused=True)
-    if (gradient := gradients[0]) is None:
+    found = torch.autograd.grad(outputs.sum(), inputs, allow_unused=True)
+    (gradient,) = cast("tuple[Tensor | None, ...]", found)
+    if gradient is None:
         if any(isinstance(m, nn.Embedding) for m in network.modules()):
             raise SettingError(
                 "jacov reads the gradients of inputs, but the network embeds codes of categories, "

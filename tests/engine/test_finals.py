@@ -60,6 +60,20 @@ class Played:
         return self.finals.winner(self.state)
 
 
+def test_a_third_may_have_played_after_a_search_was_taken_up_again():
+    played = Played(HAND_MADE)
+    for architecture, short, long in (
+        (HAND_MADE, 0.97, 0.98),
+        (FOUND, 0.98, 0.99),
+        (OTHER, 0.985, 0.97),
+    ):
+        first = played.train(
+            architecture, "reference" if architecture == HAND_MADE else "finalist", short
+        )
+        played.train(architecture, "playoff", long, parent=first)
+    assert played.winner.architecture == FOUND
+
+
 def test_what_beats_the_reference_in_a_short_training_meets_it_in_a_longer_one():
     played = Played(HAND_MADE)
     reference = played.train(HAND_MADE, "reference", 0.97)

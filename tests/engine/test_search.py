@@ -220,6 +220,12 @@ def test_a_journal_of_another_search_is_refused_with_what_differs(tmp_path, chan
     assert summarize(tmp_path / "run")["trials"] == before
 
 
+def test_a_search_over_a_space_has_no_networks_to_limit(tmp_path):
+    with pytest.raises(SettingError, match="builds none"):
+        estimated(tmp_path, limits={"latency_ms": 5})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_search_over_a_space_needs_an_estimator(tmp_path):
     with pytest.raises(SettingError, match="estimator"):
         search(SPACE, out=tmp_path)

@@ -228,6 +228,22 @@ def test_what_few_architectures_have_is_held_too(digits):
             supernet.route(architecture)
 
 
+def test_what_a_rule_forbids_gives_its_size(digits):
+    """The largest of all is forbidden, and each of its layers is not."""
+
+    def two(choose, data):
+        a, b = (choose.integer(name, 1, 64) for name in "ab")
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, a), nn.Linear(a, b), nn.Linear(b, 10))
+
+    space = record(two, digits)
+    capped = SearchSpace(
+        space.decisions, valid=lambda x: None if x["a"] + x["b"] <= 70 else "it is too large"
+    )
+    supernet = Supernet(two, digits, capped)
+    for widths in ((64, 6), (6, 64), (64, 1)):
+        supernet.route(dict(zip("ab", widths, strict=True)))
+
+
 def test_the_options_that_draws_missed_are_asked_for_under_all_they_hang_on():
     under = ((Condition("body", frozenset(["plain", "residual"])),),)
     space = SearchSpace(

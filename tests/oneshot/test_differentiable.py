@@ -202,8 +202,9 @@ def test_a_collapse_is_seen_behind_zeros_that_are_not_taken(digits, scale, alpha
     assert found.history[-1].skips == (1.0 if collapsed else 0.0)
 
 
-def test_normalisations_in_mixtures_have_no_scale_of_their_own(digits, network, short):
-    found = search_by_gradient(network, digits, recipe=short, run=CPU)
+@pytest.mark.parametrize("settings", [{}, {"method": "darts", "order": 2}])
+def test_normalisations_in_mixtures_have_no_scale_of_their_own(digits, network, short, settings):
+    found = search_by_gradient(network, digits, recipe=short, run=CPU, **settings)
     state = found.supernet.state_dict()
     scales = {
         n: v for n, v in state.items() if "BatchNorm" in n and n.endswith(("/weight", "/bias"))

@@ -95,6 +95,9 @@ def test_side_information_that_is_no_number_counts_as_the_least():
     for kind in (BayesianOptimization, MultiObjective, BANANAS, NPENAS):
         first = kind(CUBE, features=numbers).ask(3, Random(0))
         assert all(p.architecture["d0"] != "a" for p in first)
+    few = CUBE.narrow({"d0": ("a", "b"), "d1": ("a",), "d2": ("a",)})
+    strategy = BayesianOptimization(few, features=numbers)
+    assert len(play(strategy, lambda a, _: matches(a), 20)) == 8
 
 
 def test_side_information_of_a_space_that_is_used_up():

@@ -100,7 +100,8 @@ class Finals:
         begun = {trial.architecture for trial in state.role(role)}
         for trial in trials:
             if trial.architecture not in begun:
-                yield Proposal(trial.architecture, parent=trial.number), role
+                guessed = state.estimated and trial.role == "search"
+                yield Proposal(trial.architecture, parent=None if guessed else trial.number), role
 
     def pair(self, state: SearchState) -> list[Trial]:
         """Those that meet in the playoff: none where the reference is the best already."""
@@ -125,7 +126,7 @@ class Finals:
         """What was measured on the validation split, best first; each by its longest training."""
         played = state.played()
         ranked = [
-            *(self._decided(state, *played.values()) if len(played) > 1 else ()),
+            *(self._decided(state, *best_first(played.values())[:2]) if len(played) > 1 else ()),
             *(played.get(trial.architecture, trial) for trial in state.full()),
             *state.ranked(),
         ]

@@ -144,6 +144,7 @@ class Loop:
         self._kept: dict[float, list[tuple[float, int]]] = {}
         self._surplus: set[int] = set()  # Trials to delete, once they are nobody's parent.
         self._rejected = 0
+        self._short: int | None = None  # How many trials had ended when epochs were too few.
         self._last_sign = 0.0
         self.interrupted = False
 
@@ -274,7 +275,8 @@ class Loop:
         return max(1, together)
 
     def _search_proposals(self, room: int) -> list[tuple[Proposal, Role]]:
-        if self.state.closed is not None:
+        running = self.state.running("search")
+        if self.state.closed is not None or (running and self._short == len(self.state.order)):
             return []
         reason, fitting = self._over(), []
         if reason is None:
@@ -291,10 +293,13 @@ class Loop:
             fitting = list(self._within_epochs(in_time))
             if asked and not fitting:
                 reason = "epochs" if in_time else "time"
-            elif not asked and not self.state.running("search"):
+            elif not asked and not running:
                 reason = "the space is exhausted"
-        if reason == "epochs" and self.state.running("search"):
-            return []  # They may leave some of theirs: those with patience do.
+        if reason == "epochs" and running:
+            # They may leave some of theirs, as those with patience do; before they end there is no
+            # need to ask again.
+            self._short = len(self.state.order)
+            return []
         if reason is not None:
             self._append(self._me.event("closed", reason=reason))
             self.sync()

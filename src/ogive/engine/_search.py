@@ -459,16 +459,17 @@ class _Search:
         folder = self._setup.folder
         summary = json.loads((folder / "summary.json").read_text())
         best = summary["best"]
-        bundle = folder / "bundle"
+        bundle = summary["bundle"]
         if self._chosen is None and state.done and state.handed is not None:
-            self._chosen = _handover.handed_over(self._setup, state)
+            with suppress(FileNotFoundError):  # In the run folder of another process.
+                self._chosen = _handover.handed_over(self._setup, state)
         return Result(
             status=summary["status"],
             best=None if best is None else state.trials[best["number"]],
             summary=summary,
             folder=folder,
             report=folder / "report.html",
-            bundle=bundle if summary["bundle"] else None,
+            bundle=Path(bundle["path"]) if bundle else None,
             _setup=self._setup,
             _state=state,
             _chosen=self._chosen,

@@ -163,7 +163,8 @@ class Setup:
         return [
             name
             for name in names
-            if name in self.limits and name not in CHEAP and name not in self.own_costs
+            if name in found and name in self.limits
+            if name not in CHEAP and name not in self.own_costs
             if self.limits[name] < found[name] <= _NEAR * self.limits[name]
         ]
 
@@ -274,6 +275,12 @@ def set_up(
             raise SettingError(
                 "A search over a SearchSpace needs an estimator, since there is no network "
                 "function to train. Pass estimator=, or the network function instead."
+            )
+        if limits:
+            raise SettingError(
+                "A limit is on what a network costs, but a search over a SearchSpace builds none: "
+                f"limits={dict(limits)} would not be looked at. Let the estimator raise "
+                "TrialFailed for what costs too much, or minimize what it returns of it."
             )
         space, function = network, None
     else:

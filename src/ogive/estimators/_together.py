@@ -200,11 +200,10 @@ class _Group:
                 for member in members:
                     member.trainer.begin_again(share=len(members) / going)
             self._train(members)
-        outcomes = [m.outcome for m in self._members if m.outcome is not None]
-        for outcome in outcomes:
-            if isinstance(outcome, dict):  # What each is said to have taken adds up.
-                outcome["train_seconds"] /= len(outcomes)
-        return outcomes
+            for member in members:
+                if isinstance(member.outcome, dict):  # What each is said to have taken adds up.
+                    member.outcome["train_seconds"] /= len(members)
+        return [m.outcome for m in self._members if m.outcome is not None]
 
     def _train(self, members: list[_Member]) -> None:
         members = sorted(members, key=lambda m: _layers(m.trainer.network))

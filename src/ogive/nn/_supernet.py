@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ogive._whole import write_whole
-from ogive.errors import SpaceError
+from ogive.errors import OgiveError, SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
 from ogive.nn._mix import Branches, Mixed, Sum, largest_value, mixed
@@ -82,7 +82,7 @@ def _rare(space: SearchSpace, rng: Random, seen: set[_Option]) -> Iterator[Archi
             (condition.parent, value)
             for conjunction in decision.conditions
             for condition in conjunction
-            for value in condition.values
+            for value in sorted(condition.values, key=repr)
         ]
         for parent, above in ways or [(None, None)]:
             for option in decision.options:
@@ -176,10 +176,14 @@ class Supernet(nn.Module):
 
         def look(architecture: Architecture) -> bool:
             """Says whether it holds anything new."""
-            if self.space.reason_invalid(architecture) is not None:
+            try:
+                with torch.device("meta"):
+                    _, found = self._built(architecture)
+            except OgiveError:
+                # What a rule forbids is built for its size; it may be forbidden as it cannot be.
+                if self.space.reason_invalid(architecture) is None:
+                    raise
                 return False
-            with torch.device("meta"):
-                _, found = self._built(architecture)
             for place in found:
                 shape = place.tensor.shape
                 joint = _joint(shapes.get(place.name, shape), shape)
@@ -197,6 +201,7 @@ class Supernet(nn.Module):
             seen.update(_options(self.space, architecture) if large else ())
         for architecture in _rare(self.space, rng, seen):
             look(architecture)
+            seen.update(_options(self.space, architecture))
         for architecture in reversed(holders):  # the later, the larger
             for place in self._built(architecture)[1]:
                 self._initialise(place, shapes[place.name])

@@ -374,7 +374,8 @@ class _Search:
         self._history = History()
         self._alarm = weights.batches.steps >= _AFFORDABLE if alarm is None else alarm
         identity = {"method": method, "order": order, "alpha_lr": alpha_lr, "warmup": warmup,
-                    "parts": parts, "edges": edges, "fixed": dict(fixed), **weights.identity}  # fmt: skip
+                    "parts": parts, "edges": edges, "fixed": dict(fixed), "scales": False,
+                    **weights.identity}  # fmt: skip
         state: dict[str, Stateful] = {
             **weights.state,
             "alphas": self._alphas,
@@ -444,7 +445,8 @@ class _Search:
         rate: float,
     ) -> tuple[Tensor, list[Tensor | None]]:
         """The gradient at the weights after a step of plain gradient descent, eq. 7 and 8."""
-        alphas, shared = self._learned, self._mixture.shared
+        alphas = self._learned
+        shared = [tensor for tensor in self._mixture.shared if tensor.requires_grad]
         kept = [p.detach().clone() for p in shared]
         again = _same_draws(self._weights.device)
         inner = torch.autograd.grad(self._loss(learned, done), shared, allow_unused=True)

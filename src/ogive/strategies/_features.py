@@ -14,7 +14,7 @@ from ogive.errors import SettingError
 from ogive.space import Architecture, Decision, Encoding, Graph, SearchSpace
 from ogive.strategies._gp import Additive, Floats, Product, Term
 
-__all__ = ["Features", "SideInformation", "finite"]
+__all__ = ["Features", "SideInformation"]
 
 SideInformation = Callable[[Architecture], Sequence[float]]
 """Numbers that are known of an architecture before any trial: zero-cost proxies, for example."""
@@ -121,16 +121,6 @@ class Features:
         assert self._side is not None
         found = np.array([self._side(a) for a in architectures], dtype=np.float64)
         return _finite(found, self._least)
-
-
-def finite(sides: Sequence[Sequence[float]]) -> Floats:
-    """Returns side information as an array, ``(architectures, numbers)``, with least for not finite.
-
-    Raises:
-        SettingError: If a number is finite for none.
-    """
-    numbers = np.array(sides, dtype=np.float64)
-    return _finite(numbers, _least(numbers))
 
 
 def _least(sides: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ogive.errors import SettingError
 from ogive.space import Architecture, SearchSpace
-from ogive.strategies._features import SideInformation, finite
+from ogive.strategies._features import SideInformation
 from ogive.strategies._gp import Floats, Posterior
 from ogive.strategies._known import Known
 from ogive.strategies._screen import Screen
@@ -114,5 +114,7 @@ class ModelBased:
             return batch.offer(drawn[int(np.argmax(fits))])
         if self._side is None:
             return batch.offer(rng.choice(drawn))
-        ranks = finite([self._side(a) for a in drawn]).argsort(0).argsort(0).mean(1)
+        sides = np.array([self._side(a) for a in drawn], dtype=np.float64)
+        sides[~np.isfinite(sides)] = -np.inf
+        ranks = sides.argsort(0).argsort(0).mean(1)
         return batch.offer(drawn[int(np.argmax(ranks))])

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from ogive import task as tasks
 from ogive.engine._objectives import Objectives
 from ogive.errors import TrialFailed
 from ogive.space import Architecture
@@ -259,19 +258,27 @@ class SearchState:
         metric = self._metric
         if metric is None or metric not in measured:
             return {}
-        sign = 1 if tasks.METRICS[metric].greater_is_better else -1
-        upward = sign * measured[metric]
+        upward = measured[metric] if self._metrics.get(metric, True) else -measured[metric]
         return {
             **dict.fromkeys(self.objectives.maximize, upward),
             **dict.fromkeys(self.objectives.minimize, -upward),
         }
 
     @property
+    def _task(self) -> Mapping[str, Any]:
+        return (self.opened or {}).get("task") or {}
+
+    @property
     def _metric(self) -> str | None:
         """The task's."""
-        task = (self.opened or {}).get("task") or {}
-        metric: str | None = task.get("metric")
+        metric: str | None = self._task.get("metric")
         return metric
+
+    @property
+    def _metrics(self) -> Mapping[str, bool]:
+        """Those that a training measures, and whether they are better when large."""
+        metrics: Mapping[str, bool] = self._task.get("metrics", {})
+        return metrics
 
     @property
     def estimated(self) -> bool:
@@ -282,7 +289,7 @@ class SearchState:
     def judged(self) -> str:
         """The metric by which trainings are told apart."""
         goal = self.objectives.names[0]
-        if not self.estimated or goal in tasks.METRICS:
+        if not self.estimated or goal in self._metrics:
             return goal
         return self._metric or goal
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ogive.task._images import ImageInputs, Shrunk
 from ogive.task._inputs import Inputs
+from ogive.task._metrics import METRICS
 from ogive.task._split import Rows, Split, SplitName
 from ogive.task._store import Stored
 from ogive.task._target import Problem, Target
@@ -211,5 +212,6 @@ class Task:
             "outputs": self.outputs,
             "labels": list(self.labels),
             "metric": self.metric,
+            "metrics": {n: METRICS[n].greater_is_better for n in self.target.metrics},
             "notes": list(self.notes),
         }

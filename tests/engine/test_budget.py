@@ -216,6 +216,9 @@ def test_epochs_that_running_trials_may_leave_are_waited_for(prepared):
     with journal.exclusive():
         assert loop._search_proposals(1) == []
     assert loop.state.closed is None
+    loop._setup, asking = replace(setup, strategy=None), loop._setup
+    assert loop._search_proposals(1) == []  # Before one ends nothing is asked again.
+    loop._setup = asking
     for number, epochs in enumerate([0.0, *[made.epochs] * (fitting - 1)]):
         assert loop.state.closed is None
         metrics = {"accuracy": 0.5, "epochs": epochs}

@@ -15,6 +15,7 @@ from ogive.engine import Budget, _preflight, search
 from ogive.engine._budget import plan
 from ogive.engine._loop import Loop, _Job, _Ready, _Running
 from ogive.engine._search import _Search
+from ogive.engine._setup import set_up
 from ogive.engine._state import Me, started
 from ogive.errors import SettingError
 from ogive.estimators import Recipe, Run
@@ -183,6 +184,51 @@ def test_what_is_launched_has_its_share_of_the_time(loop, full, deadline):
     deadlines = [run.deadline for [(_, run)] in some._executor.calls]
     assert deadlines == pytest.approx([deadline] * 4, rel=0.2)  # The clock runs.
     assert len(some._jobs) == 4
+
+
+@on_cpu
+def test_trainings_of_the_finals_are_never_stacked(tmp_path):
+    """What an other process left of them may be several; each has a time of its own."""
+    setup = set_up_small(tmp_path)
+    made = plan(
+        setup.budget,
+        epoch_seconds=1.0,
+        recipe=BRIEF,
+        reference=False,
+        workers=1,
+        threads=1,
+        precision="fp32",
+    )
+    loop = Loop(setup, made, None, MemoryJournal(), Me(), SerialExecutor(), print, 8)
+    for role, sizes in (("search", [5]), ("finalist", [1] * 5)):
+        ready = [
+            _Ready(
+                Trial(n, Proposal(Architecture({"width": 8, "activation": "relu"})), role=role),
+                Run(),
+                {},
+                0.0,
+            )
+            for n in range(5)
+        ]
+        assert [len(bunch) for bunch in loop._bunches(ready)] == sizes
+
+
+def set_up_small(folder):
+    return set_up(
+        small,
+        "diabetes",
+        budget=Budget(trials=40),
+        limits=None,
+        maximize=None,
+        minimize=(),
+        strategy="random",
+        start_from=(),
+        estimator=None,
+        recipe=BRIEF,
+        fidelity="epochs",
+        seed=0,
+        folder=folder,
+    )
 
 
 def test_several_whose_time_is_over_failed_as_a_whole():

@@ -184,7 +184,7 @@ class Loop:
                 del self._running[number]
             for running in finished.values():
                 self._append(self._outcome(running))
-            free = max(0, self._plan.workers - len(self._jobs) - len(lost))
+            free = max(0, self._plan.workers - len(self._jobs))
             # Several at once are claimed for one worker after the other: so many take a while to
             # propose, and others wait for the journal.
             claimed = self._claim(min(free, 1) if self._together > 1 else free)

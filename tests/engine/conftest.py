@@ -30,10 +30,10 @@ def tried(tmp_path):
 def prepared(tmp_path):
     """Makes the setup of a search of digits, with the defaults but for what is given."""
 
-    def prepare(network, limits, recipe=None, costs=None):
+    def prepare(network, limits, recipe=None, costs=None, task="digits"):
         return set_up(
             network,
-            "digits",
+            task,
             budget=Budget(trials=2),
             limits=limits,
             maximize=None,

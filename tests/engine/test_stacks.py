@@ -15,7 +15,6 @@ from ogive.engine import Budget, _preflight, search
 from ogive.engine._budget import plan
 from ogive.engine._loop import Loop, _Job, _Ready, _Running
 from ogive.engine._search import _Search
-from ogive.engine._setup import set_up
 from ogive.engine._state import Me, started
 from ogive.errors import SettingError
 from ogive.estimators import Recipe, Run
@@ -187,9 +186,9 @@ def test_what_is_launched_has_its_share_of_the_time(loop, full, deadline):
 
 
 @on_cpu
-def test_trainings_of_the_finals_are_never_stacked(tmp_path):
+def test_trainings_of_the_finals_are_never_stacked(prepared):
     """What an other process left of them may be several; each has a time of its own."""
-    setup = set_up_small(tmp_path)
+    setup = prepared(small, {}, BRIEF, task="diabetes")
     made = plan(
         setup.budget,
         epoch_seconds=1.0,
@@ -211,24 +210,6 @@ def test_trainings_of_the_finals_are_never_stacked(tmp_path):
             for n in range(5)
         ]
         assert [len(bunch) for bunch in loop._bunches(ready)] == sizes
-
-
-def set_up_small(folder):
-    return set_up(
-        small,
-        "diabetes",
-        budget=Budget(trials=40),
-        limits=None,
-        maximize=None,
-        minimize=(),
-        strategy="random",
-        start_from=(),
-        estimator=None,
-        recipe=BRIEF,
-        fidelity="epochs",
-        seed=0,
-        folder=folder,
-    )
 
 
 def test_several_whose_time_is_over_failed_as_a_whole():

@@ -16,7 +16,6 @@ from ogive.engine._limits import smallest_within
 from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Setup, references
 from ogive.estimators import Precision, measure_speed, wake
-from ogive.hardware import CHEAP
 from ogive.nn import check
 from ogive.space import Architecture
 
@@ -108,8 +107,8 @@ def preflight(
     assert setup.network is not None and setup.task is not None
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
-    if set(setup.limits) - set(CHEAP):
-        _woken(setup, executor, workers)
+    # What workers import would be measured, too.
+    wait([executor.submit(wake, setup.bench) for _ in range(workers or cores())])
     reference, scaled = _reference_of(setup)
     if reference is None and setup.limits:
         costs = partial(setup.costs, names=tuple(setup.limits))
@@ -158,11 +157,6 @@ def _typical(setup: Setup, rng: Random) -> Architecture:
     return sorted(drawn, key=lambda a: setup.costs(a, ("macs",))["macs"])[_TYPICAL // 2]
 
 
-def _woken(setup: Setup, executor: Executor, workers: int | None) -> None:
-    """Waits until the workers have imported what they need: it would be measured, too."""
-    wait([executor.submit(wake, setup.bench) for _ in range(workers or cores())])
-
-
 def _measured(
     setup: Setup,
     architecture: Architecture,
@@ -179,7 +173,6 @@ def _measured(
     """
     bench, count = setup.bench, cores()
     few = workers or 1
-    _woken(setup, executor, workers)
     arrangements = [(workers or count, 1), (few, max(1, count // few))]
     speeds = []
     for side_by_side, threads in dict.fromkeys(arrangements):

@@ -103,8 +103,8 @@ class ModelBased:
         """
         if self._side is None and not self.known.rejected:
             return batch.sample(rng)
-        fitting = self.known.fitting if self.known.rejected else []
-        drawn = self.screen.draw(batch, fitting, rng)
+        parents = self.known.fitting if self.known.rejected else []
+        drawn = self.screen.draw(batch, parents, rng)
         if not drawn:
             return batch.sample(rng)
         fits = self.fits(drawn)

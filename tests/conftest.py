@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, and for the workers that tests start
 
@@ -31,6 +33,35 @@ def pytest_collection_finish() -> None:
     """Torch and the tests themselves stay: the collector need not walk them again and again."""
     gc.collect()
     gc.freeze()
+
+
+class Clock:
+    """A module ``time`` whose time passes with each look at it, and by sleeping."""
+
+    def __init__(self, look: float = 0.0) -> None:
+        self._now, self._look = 1000.0, look
+
+    def monotonic(self) -> float:
+        self._now += self._look
+        return self._now
+
+    time = perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
+    """Gives modules a clock of their own: what they do in a time is then the same everywhere."""
+
+    def given(*modules: ModuleType, look: float = 0.0) -> Clock:
+        made = Clock(look)
+        for module in modules:
+            monkeypatch.setattr(module, "time", made)
+        return made
+
+    return given
 
 
 @pytest.fixture(scope="session")

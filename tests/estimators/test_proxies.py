@@ -139,6 +139,20 @@ def test_naswot_counts_the_rectifiers_that_are_switched_alike():
         assert one(network, "naswot", data) == pytest.approx(expected)
 
 
+def test_naswot_is_the_lower_the_more_samples_are_switched_alike():
+    rows = torch.randn(12, 40, generator=torch.Generator().manual_seed(0))
+    found = []
+    for different in range(12, 1, -1):
+        data = Batch(rows[torch.arange(12) % different], torch.arange(12) % 2)
+        found.append(one(nn.ReLU(), "naswot", data))
+        order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+        shuffled = Batch(data.inputs[order], data.targets[order])
+        assert one(nn.ReLU(), "naswot", shuffled) == pytest.approx(found[-1], rel=1e-6)
+    assert np.isfinite(found).all()
+    assert found == sorted(found, reverse=True)
+    assert min(-np.diff(found)) > 5
+
+
 def test_naswot_sees_functions():
     class Functional(nn.Module):
         def forward(self, x):

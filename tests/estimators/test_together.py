@@ -20,6 +20,7 @@ from ogive.estimators import (
     train_together,
 )
 from ogive.estimators import _together as module
+from ogive.estimators import _train as train
 from ogive.nn import build, record
 from ogive.space import Architecture
 
@@ -215,19 +216,20 @@ def test_a_stack_that_breaks_is_trained_one_by_one(diabetes, tmp_path, monkeypat
         assert len((run.folder / "curve.jsonl").read_text().splitlines()) == 4
 
 
-def test_a_deadline_holds_for_all_of_a_stack(diabetes):
+def test_a_deadline_holds_for_all_of_a_stack(diabetes, clock):
     recipe = Recipe.default(diabetes).replace(epochs=5000, patience=None, lr=1e-2)
     training = Training(spaces.default(diabetes), diabetes, recipe)
     runs = [Run(number=n, seed=40 + n, device="cpu", deadline=1.5) for n in range(5)]
+    clock(train, look=0.001)
     found = train_together(training, sampled(diabetes, recipe, 5), runs)
     assert all(isinstance(metrics, dict) for metrics in found), found
-    # The whole would take minutes; and none was left to train after the others.
-    assert sum(metrics["train_seconds"] for metrics in found) < 15
+    # None was left to train after the others.
+    assert sum(metrics["train_seconds"] for metrics in found) < 1.5
     epochs = [metrics["epochs"] for metrics in found]
-    assert min(epochs) > 0.5 * max(epochs)  # They go side by side, to the end of a common time.
+    assert min(epochs) > 0.9 * max(epochs)  # They go side by side, to the end of a common time.
 
 
-def test_those_that_go_on_from_elsewhere_have_their_share_of_the_time(diabetes, tmp_path):
+def test_those_that_go_on_from_elsewhere_have_their_share_of_the_time(diabetes, tmp_path, clock):
     recipe = Recipe.default(diabetes).replace(epochs=5000, patience=None, lr=1e-2)
     training = Training(spaces.default(diabetes), diabetes, recipe)
     architectures, runs = sampled(diabetes, recipe, 8), []
@@ -235,8 +237,9 @@ def test_those_that_go_on_from_elsewhere_have_their_share_of_the_time(diabetes, 
         run = replace(first, fidelity=(1 if number < 4 else 3) / 5000)
         training(architectures[number], run)
         runs.append(Run(seed=run.seed, parent=run.folder, device="cpu", deadline=3.0))
+    clock(train, look=0.001)
     epochs = [metrics["epochs"] for metrics in train_together(training, architectures, runs)]
-    assert min(epochs) > 0.3 * max(epochs)
+    assert min(epochs) > 0.8 * max(epochs)
 
 
 def test_a_stack_that_breaks_leaves_the_same_time_to_its_networks():

@@ -183,7 +183,7 @@ def test_a_deadline_is_kept_with_the_learning_rate_decayed(digits, tmp_path):
     training = Training(network, digits, RICH.replace(epochs=10_000))
     begun = time.monotonic()
     metrics = training(NONE, run_in(tmp_path / "run", deadline=3.0))
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15  # All epochs would take minutes.
     assert 1 < metrics["epochs"] < 2000
     assert metrics["accuracy"] > 0.5
     assert (tmp_path / "run" / "checkpoint.pt").exists()

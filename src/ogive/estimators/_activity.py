@@ -37,9 +37,11 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _STABILISER = 1e-5
 """k of Mellor et al. 2020."""
 
+_SINGULAR = 1e-9
+"""Of the largest eigenvalue: what is less is zero but for rounding."""
+
 _MIXTURE = 1e-2
 """Alpha of Lin et al. 2021: how far the second input lies from the first."""
-
 
 _MOMENTUM = 0.1
 """Of running variances: torch's own, and so that of the published figures."""
@@ -78,6 +80,11 @@ def naswot(network: nn.Module, batch: Batch) -> float:
     The logarithm of the determinant of the kernel matrix, whose entries count the rectifiers that
     two samples switch alike. Leaky, parametric and clipped ones count too: they bend at zero.
 
+    Where samples switch every rectifier alike the determinant is zero, and its logarithm as computed
+    would be whatever the rounding is. Eigenvalues below a billionth of the largest count as that, so
+    that of two such networks the one that tells more samples apart has more. Minus infinity is left
+    to those that tell none apart.
+
     Raises:
         SettingError: If nothing is rectified.
     """
@@ -89,7 +96,9 @@ def naswot(network: nn.Module, batch: Batch) -> float:
             "naswot counts which rectifiers are on, but the network has no ReLU (nor leaky, "
             "parametric or clipped one). Leave it out, or choose jacov, which needs none."
         )
-    return float(np.linalg.slogdet(kernel.matrix.cpu().double().numpy())[1])
+    values = np.linalg.eigvalsh(kernel.matrix.cpu().double().numpy())
+    least = _SINGULAR * values[-1]
+    return float(np.log(np.maximum(values, least)).sum()) if values[-2] > least else -math.inf
 
 
 class _Switches(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from torch import nn
 from ogive import spaces, task
 from ogive.errors import SpaceError
 from ogive.nn import Head, Supernet, build, calibrate, conv, largest, record
-from ogive.nn._supernet import _options, _rare
+from ogive.nn._largest import missed, options_of
 from ogive.space import Condition, Decision, SearchSpace
 
 
@@ -262,7 +262,7 @@ def test_the_options_that_draws_missed_are_asked_for_under_all_they_hang_on():
             ),
         ]
     )
-    found = list(_rare(space, Random(0), set()))
+    found = list(missed(space, Random(0), set()))
     assert {(a["body"], a["norm"]) for a in found if "norm" in a} == {
         (body, norm) for body in ("plain", "residual") for norm in ("batch", "layer")
     }
@@ -270,8 +270,8 @@ def test_the_options_that_draws_missed_are_asked_for_under_all_they_hang_on():
     assert {a["kind"] for a in found if "kind" in a} == {"x", "y"}
     assert all(a["width"] == 3 or "kind" in a for a in found)
     assert all(space.validate(a) == a for a in found)
-    seen = {option for a in found for option in _options(space, a)}
-    assert not list(_rare(space, Random(0), seen))
+    seen = {option for a in found for option in options_of(space, a)}
+    assert not list(missed(space, Random(0), seen))
 
 
 def test_calibrated_statistics_are_those_of_the_data():

@@ -18,11 +18,12 @@ from ogive.nn._build import build, decide
 from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._inherit import Heir, inherit
+from ogive.nn._largest import largest, largest_value
 from ogive.nn._mix import Sum
 from ogive.nn._narrow import WIDTHS, build_narrow, is_width
 from ogive.nn._record import record
 from ogive.nn._stack import Stack, why_not_stacked
-from ogive.nn._supernet import Mixture, Route, Supernet, calibrate, largest, largest_value
+from ogive.nn._supernet import Mixture, Route, Supernet, calibrate
 from ogive.nn._tabular import (
     NORMALISATIONS,
     CategoryEmbedding,

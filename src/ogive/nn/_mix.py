@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from random import Random
 from typing import Any
 
 import torch
@@ -11,11 +10,12 @@ from torch import Tensor, nn
 
 from ogive.errors import SettingError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, module_name
+from ogive.nn._largest import largest_value
 from ogive.nn._record import told
 from ogive.space import Decision, SearchSpace
 from ogive.task import Task
 
-__all__ = ["Branches", "Mixed", "Sum", "Weights", "largest_value", "mixed"]
+__all__ = ["Branches", "Mixed", "Sum", "Weights", "mixed"]
 
 Weights = dict[str, Tensor]
 
@@ -105,19 +105,6 @@ class Sum(nn.Module):
     def read(self, weights: Mapping[str, Tensor]) -> None:
         """Has it look up the weights of its terms, ``(inputs,)``, by its name when it computes."""
         self._weights = weights
-
-
-def largest_value(decision: Decision, rng: Random | None = None) -> Any:
-    """Returns the largest number of a decision; what is no number is drawn, or the first."""
-    if decision.kind == "ordinal":
-        return decision.options[-1]
-    if decision.kind in ("integer", "real"):
-        return decision.high
-    if decision.kind == "subset":
-        size = decision.sizes[-1]
-        chosen = rng.sample(decision.options, size) if rng else decision.options[:size]
-        return tuple(option for option in decision.options if option in chosen)
-    return rng.choice(decision.options) if rng else decision.options[0]
 
 
 def mixed(

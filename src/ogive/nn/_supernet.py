@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,117 +17,20 @@ from ogive._whole import write_whole
 from ogive.errors import OgiveError, SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
-from ogive.nn._mix import Branches, Mixed, Sum, largest_value, mixed
+from ogive.nn._largest import Option, largest, missed, options_of
+from ogive.nn._mix import Branches, Mixed, Sum, mixed
 from ogive.nn._partial import connect_partially
 from ogive.nn._places import Place, places, window
-from ogive.space import Architecture, Condition, Decision, SearchSpace
+from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
-__all__ = ["Mixture", "Route", "Supernet", "calibrate", "largest", "largest_value"]
+__all__ = ["Mixture", "Route", "Supernet", "calibrate"]
 
 _PATIENCE = 60
 """Architectures drawn in a row that hold nothing new, after which all places are known."""
 
 _ROUTES = 64
 """Routes that are kept ready."""
-
-
-def largest(space: SearchSpace, rng: Random | None = None) -> Architecture:
-    """Returns an architecture with every number at its largest, and the rest drawn.
-
-    Args:
-        space: Where it comes from.
-        rng: Draws what is no number; without it, that takes its first value.
-    """
-    return space.walk(lambda decision: largest_value(decision, rng))
-
-
-_Option = tuple[str, Any, str | None, Any]
-"""An option of a decision, under one value of a decision that it hangs on, if it does on any."""
-
-
-def _options(space: SearchSpace, architecture: Architecture) -> Iterator[_Option]:
-    """Yields the options that an architecture has."""
-    for path, value in architecture.items():
-        decision = space[path]
-        if decision.kind not in ("categorical", "subset"):
-            continue
-        parents = {c.parent for conjunction in decision.conditions for c in conjunction}
-        under = [
-            (parent, above)
-            for parent in parents
-            if parent in architecture
-            for above in _members(architecture[parent])
-        ]
-        for option in _members(value):
-            yield from ((path, option, *each) for each in under)
-            if not under:
-                yield path, option, None, None
-
-
-def _members(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _rare(space: SearchSpace, rng: Random, seen: set[_Option]) -> Iterator[Architecture]:
-    """Yields architectures with the options that were not seen, numbers at their largest.
-
-    Draws alone miss an option that few of them have.
-    """
-    for decision in space.decisions:
-        if decision.kind not in ("categorical", "subset"):
-            continue
-        ways: list[tuple[str | None, Any]] = [
-            (condition.parent, value)
-            for conjunction in decision.conditions
-            for condition in conjunction
-            for value in sorted(condition.values, key=repr)
-        ]
-        for parent, above in ways or [(None, None)]:
-            for option in decision.options:
-                if (decision.path, option, parent, above) not in seen:
-                    forced = {decision.path: option}
-                    _force(space, decision, forced, parent, above)
-                    yield space.walk(partial(_forced, forced, rng))
-
-
-def _force(
-    space: SearchSpace,
-    decision: Decision,
-    forced: dict[str, Any],
-    parent: str | None = None,
-    above: Any = None,
-) -> None:
-    """Decides what a decision hangs on so that it is asked, one of it as it is said."""
-    if () in decision.conditions:
-        return
-    for conjunction in decision.conditions:
-        if parent is None or any(c.parent == parent and above in c.values for c in conjunction):
-            for condition in conjunction:
-                if condition.parent not in forced:
-                    wanted = above if condition.parent == parent else _last(space, condition)
-                    forced[condition.parent] = wanted
-                    _force(space, space[condition.parent], forced)
-            return
-
-
-def _last(space: SearchSpace, condition: Condition) -> Any:
-    """The last value of those that a condition admits, which of numbers is the largest."""
-    decision = space[condition.parent]
-    if not decision.options:
-        return max(value for value in condition.values if isinstance(value, int | float))
-    return next(option for option in reversed(decision.options) if option in condition.values)
-
-
-def _forced(forced: Mapping[str, Any], rng: Random, decision: Decision) -> Any:
-    if decision.path not in forced:
-        return largest_value(decision, rng)
-    value = forced[decision.path]
-    if decision.kind != "subset":
-        return value
-    others = [option for option in largest_value(decision, rng) if option != value]
-    chosen = [value, *others][: decision.sizes[-1]]
-    return tuple(option for option in decision.options if option in chosen)
 
 
 class Supernet(nn.Module):
@@ -172,7 +74,7 @@ class Supernet(nn.Module):
         rng = Random(seed)
         shapes: dict[str, torch.Size] = {}
         holders: dict[Architecture, None] = {}
-        seen: set[_Option] = set()
+        seen: set[Option] = set()
 
         def look(architecture: Architecture) -> bool:
             """Says whether it holds anything new."""
@@ -198,10 +100,10 @@ class Supernet(nn.Module):
             large = stale % 2 == 1
             architecture = largest(self.space, rng) if large else self.space.sample(rng)
             stale = 0 if architecture not in holders and look(architecture) else stale + 1
-            seen.update(_options(self.space, architecture) if large else ())
-        for architecture in _rare(self.space, rng, seen):
+            seen.update(options_of(self.space, architecture) if large else ())
+        for architecture in missed(self.space, rng, seen):
             look(architecture)
-            seen.update(_options(self.space, architecture))
+            seen.update(options_of(self.space, architecture))
         for architecture in reversed(holders):  # the later, the larger
             for place in self._built(architecture)[1]:
                 self._initialise(place, shapes[place.name])

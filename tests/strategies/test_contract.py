@@ -390,26 +390,33 @@ def test_short_trainings_are_not_compared_with_those_of_heirs(kind):
         RegularizedEvolution(SPACE, inherit=2)
 
 
-def test_under_a_tight_limit_it_soon_proposes_what_fits():
+@pytest.mark.parametrize(
+    ("kind", "settings", "trials", "fewest"),
+    [
+        (RegularizedEvolution, {"population": 20, "sample": 5}, 300, 0.25),
+        (NSGA2, {}, 300, 0.25),
+        (BANANAS, {}, 60, 0.08),
+        (NPENAS, {}, 60, 0.08),
+        (BayesianOptimization, {}, 60, 0.08),
+        (MultiObjective, {}, 60, 0.08),
+    ],
+)
+def test_under_a_tight_limit_it_soon_proposes_what_fits(kind, settings, trials, fewest):
     space = SearchSpace([Decision(f"w{i}", "integer", low=1, high=100) for i in range(8)])
-
-    def fits(architecture):
-        return sum(architecture.values()) <= 160  # Less than one in a thousand of all.
-
-    strategy = RegularizedEvolution(space, population=20, sample=5)
+    strategy = kind(space, **settings)
     small = Architecture({f"w{i}": 15 for i in range(8)})
     strategy.tell(ended(running(0, Proposal(small)), 120.0))
-    fitting = []
-    for number in range(1, 301):
+    fits = []
+    for number in range(1, trials + 1):
         trial = running(number, strategy.ask(1, Random(number))[0])
         strategy.tell(trial)
-        fitting.append(fits(trial.architecture))
-        value = float(sum(trial.architecture.values()))
-        if fitting[-1]:
-            strategy.tell(ended(trial, value))
+        size = sum(trial.architecture.values())
+        fits.append(size <= 160)  # Less than one in a thousand of all.
+        if fits[-1]:
+            strategy.tell(ended(trial, float(size)))
         else:
             strategy.tell(replace(trial, state="rejected", error="params"))
-    assert np.mean(fitting[150:]) > 0.25
+    assert np.mean(fits[trials // 2 :]) > fewest
 
 
 def test_heirs_fill_the_population_that_a_limit_keeps_small():

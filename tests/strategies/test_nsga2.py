@@ -128,25 +128,6 @@ def test_the_better_of_two_becomes_a_parent():
     assert drawn / 20_000 == pytest.approx([(2 * i + 1) / 100 for i in range(10)], abs=0.01)
 
 
-def test_under_a_tight_limit_it_soon_proposes_what_fits():
-    space = SearchSpace([Decision(f"w{i}", "integer", low=1, high=100) for i in range(8)])
-    strategy = NSGA2(space)
-    start = Architecture({f"w{i}": 15 for i in range(8)})
-    strategy.tell(ended(running(0, Proposal(start)), 120.0))
-    fits = []
-    for number in range(1, 301):
-        trial = running(number, strategy.ask(1, Random(number))[0])
-        strategy.tell(trial)
-        size = sum(trial.architecture.values())
-        fits.append(size <= 160)  # Less than one in a thousand of all.
-        if fits[-1]:
-            strategy.tell(ended(trial, float(size)))
-        else:
-            strategy.tell(replace(trial, state="rejected", error="params"))
-    assert np.mean(fits[150:]) > 0.25
-    assert all(sum(trial.architecture.values()) <= 160 for trial in strategy._alive)
-
-
 def test_with_one_objective_it_is_a_genetic_algorithm():
     def value(architecture, _=1.0):
         return float(sum(architecture.values()))

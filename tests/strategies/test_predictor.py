@@ -137,25 +137,6 @@ def test_what_is_like_the_rejected_is_avoided(kind):
     assert rejected <= 8  # of 30; half of the space, and the better half, is out of bounds
 
 
-@pytest.mark.parametrize("kind", [BANANAS, NPENAS, BayesianOptimization, MultiObjective])
-def test_under_a_tight_limit_it_soon_proposes_what_fits(kind):
-    space = SearchSpace([Decision(f"w{i}", "integer", low=1, high=100) for i in range(8)])
-    strategy = kind(space)
-    small = Architecture({f"w{i}": 15 for i in range(8)})
-    strategy.tell(ended(running(0, Proposal(small)), 120.0))
-    fitting = []
-    for number in range(1, 61):
-        trial = running(number, strategy.ask(1, Random(number))[0])
-        strategy.tell(trial)
-        size = sum(trial.architecture.values())
-        fitting.append(size <= 160)  # Less than one in a thousand of all.
-        if fitting[-1]:
-            strategy.tell(ended(trial, float(size)))
-        else:
-            strategy.tell(replace(trial, state="rejected", error="params"))
-    assert sum(fitting) >= 5
-
-
 @BOTH
 def test_batches_are_diverse_and_know_what_runs(kind):
     strategy = kind(CUBE)

@@ -377,17 +377,23 @@ class Loop:
 
         Those of ``again`` are trained by themselves.
         """
+        launched = 0
+        for group in self._groups(trials, again):
+            self._submit(group)
+            launched += len(group)
+        return launched == len(trials) + len(again)
+
+    def _groups(self, trials: Sequence[Trial], again: Sequence[Trial]) -> Iterator[list[_Ready]]:
+        """Yields what one worker is given at once; one trial as soon as it is ready."""
         if self._together == 1:
-            submitted = [self._submitted(self._prepared(trial)) for trial in trials]
-            return all(submitted)
-        ready, alone = self._all_prepared(trials), self._all_prepared(again)
-        waiting = len(self._running) + len(ready) + len(alone)
-        for group in [*self._bunches(ready), *([each] for each in alone)]:
+            yield from ([ready] for trial in trials if (ready := self._prepared(trial)))
+            return
+        together, alone = self._all_prepared(trials), self._all_prepared(again)
+        waiting = len(self._running) + len(together) + len(alone)
+        for group in [*self._bunches(together), *([each] for each in alone)]:
             share = min(1.0, self._plan.workers * len(group) / waiting)
             deadline = self._deadline(group[0].trial, len(group), share)
-            timed = (replace(each, run=replace(each.run, deadline=deadline)) for each in group)
-            self._submitted(*timed)
-        return len(ready) + len(alone) == len(trials) + len(again)
+            yield [replace(each, run=replace(each.run, deadline=deadline)) for each in group]
 
     def _all_prepared(self, trials: Sequence[Trial]) -> list[_Ready]:
         """Those within the limits; to measure so many may take long."""
@@ -398,24 +404,20 @@ class Loop:
                 ready.append(each)
         return ready
 
-    def _submitted(self, *group: _Ready | None) -> bool:
-        """Gives a worker one trial, or several to train at once; ``None`` is none."""
-        ready = [each for each in group if each is not None]
-        if not ready:
-            return False
-        trial, runs = ready[0].trial, [each.run for each in ready]
+    def _submit(self, group: Sequence[_Ready]) -> None:
+        """Gives a worker one trial, or several to train at once."""
+        trial, runs = group[0].trial, [each.run for each in group]
         asked = self._setup.bench, trial.role, self._epochs(trial), self._plan.precision
         begun = time.monotonic()
         future: Future[Any]
-        if len(ready) == 1:
+        if len(group) == 1:
             future = self._executor.submit(run_trial, *asked, trial.architecture, *runs)
         else:
-            architectures = [each.trial.architecture for each in ready]
+            architectures = [each.trial.architecture for each in group]
             future = self._executor.submit(run_trials, *asked, architectures, runs)
-        job = _Job(len(ready), future, begun)
-        for place, each in enumerate(ready):
+        job = _Job(len(group), future, begun)
+        for place, each in enumerate(group):
             self._running[each.trial.number] = _Running(each, job, place)
-        return True
 
     def _prepared(self, trial: Trial) -> _Ready | None:
         """Measures what it costs, and ends it there where it is over a limit or cannot be built."""

@@ -167,7 +167,7 @@ def test_a_trial_that_overruns_the_time_is_ended(tmp_path, monkeypatch):
             executor=pool,
             workers=2,
             trials=None,
-            budget="2s",
+            budget="5s",
             start_from=[{"d0": 0}],
         )
         assert time.monotonic() - begun < 20

@@ -1,5 +1,7 @@
 """A network that inherits computes what the other one did, however much wider or deeper it is."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -44,9 +46,12 @@ def grown(network, task, parent, changes):
 
 
 def apart(old, heir, task):
-    """How far outputs differ, as a share of how far they spread."""
+    """How far outputs differ, as a share of how far they spread; in fp64, of weights in fp32."""
     with torch.no_grad():
-        first, second = old(batch(task)), heir.network.eval()(batch(task))
+        first, second = (
+            deepcopy(network).eval().double()(batch(task).double())
+            for network in (old, heir.network)
+        )
     return float((first - second).abs().max() / first.std())
 
 

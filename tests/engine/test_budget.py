@@ -1,3 +1,4 @@
+import re
 import time
 from concurrent.futures import Future
 from dataclasses import replace
@@ -34,6 +35,7 @@ from ogive.trial import Proposal
         ("2 hours", 7200),
         ("10 minutes", 600),
         ("1d", 86400),
+        ("500ms", 0.5),
     ],
 )
 def test_durations_are_read(text, seconds):
@@ -97,15 +99,14 @@ def test_the_finals_leave_room_for_a_search(seconds, epoch, workers, reference, 
 
 
 @given(
-    epochs=st.floats(1, 5_000),
+    epochs=st.floats(3, 5_000),
     workers=st.integers(1, 8),
     recipe=st.sampled_from([Recipe(), Recipe(schedule="cosine"), Recipe(patience=10)]),
 )
-def test_the_search_gets_at_least_half_of_the_epochs(epochs, workers, recipe):
+def test_the_search_gets_about_half_of_the_epochs(epochs, workers, recipe):
     made = planned(Budget(epochs=epochs), workers=workers, recipe=recipe)
-    assert made.finals_epochs <= max(
-        1.0001 * epochs / 2, 12
-    )  # An epoch each where there are too few.
+    # An epoch each where there are too few.
+    assert made.finals_epochs <= max(1.0001 * epochs / 2, min(12, epochs - made.epochs))
     assert 1 <= made.epochs <= made.final_epochs <= recipe.epochs
 
 
@@ -116,10 +117,24 @@ def test_trials_are_kept_for_the_finals_but_not_all(trials, workers, reference):
     assert made.epochs == 30
 
 
-def test_a_budget_too_short_says_what_would_do():
-    with pytest.raises(BudgetError, match="at least") as caught:
-        planned(Budget(20.0), epoch_seconds=60.0)
-    assert "20 s" in str(caught.value)
+@pytest.mark.parametrize("spent", [0.0, 15.0, 60.0])
+@pytest.mark.parametrize("checks", [0.0, 30.0, 300.0])
+def test_a_budget_too_short_says_what_would_do(spent, checks):
+    took = {"epoch_seconds": 6.0, "spent": spent, "checks": checks}
+    with pytest.raises(BudgetError, match=r"the budget is 20 s.* at least \d+ s") as caught:
+        planned(Budget(20.0), **took)
+    least = int(re.search(r"at least (\d+) s", str(caught.value))[1])
+    assert planned(Budget(least), **took).epochs >= 1
+    with pytest.raises(BudgetError):
+        planned(Budget(least - 1.1), **took)
+
+
+def test_a_few_epochs_are_for_fewer_finals_and_too_few_are_refused():
+    made = planned(Budget(epochs=6))
+    assert (made.finalists, made.reference) == (0, False)
+    assert made.finals_epochs + made.epochs <= 6
+    with pytest.raises(BudgetError, match="at least 3 epochs"):
+        planned(Budget(epochs=2))
 
 
 def test_a_budget_that_ended_before_the_first_trial_is_no_fault_of_the_trials(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
@@ -91,6 +92,20 @@ def test_it_is_said_what_estimated_the_trials(tmp_path):
     screen = io.StringIO()
     print_summary(inherited.summary, Console(file=screen, width=160))
     assert "trials are estimated by Inherited" in screen.getvalue()
+
+
+def test_an_estimator_may_return_any_numbers_and_what_is_none_fails_its_trial(tmp_path):
+    answers = [np.float32(1), torch.tensor([2.0]), 3, "much", None, torch.ones(2)]
+
+    def answer(architecture, run):
+        return {"value": answers[run.number]}
+
+    trials = estimated(tmp_path, estimator=answer, strategy="random", trials=6).trials
+    assert trials["value"].tolist()[:3] == [1, 2, 3]
+    assert set(trials["state"][3:]) == {"failed"}
+    assert all("returns numbers by their names" in error for error in trials["error"][3:])
+    none = estimated(tmp_path / "none", estimator=lambda *_: None, trials=2)
+    assert set(none.trials["state"]) == {"failed"}
 
 
 def test_the_same_seed_is_the_same_search_and_another_is_not(tmp_path):
@@ -382,6 +397,8 @@ def test_from_data_to_a_verified_network(tmp_path):
     # A user's own digits are of 0 to 16, as those were that it was trained on.
     predicted = loaded.predict(raw.numpy() / loaded.preprocessing["inputs"]["scale"])
     assert list(map(int, predicted)) == labels.tolist()
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    assert summarize(moved)["bundle"] == {"path": str(moved / "bundle"), "verification": verified}
 
 
 def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path):

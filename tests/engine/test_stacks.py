@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ogive.engine import Budget, _preflight, search
+from ogive.engine import Budget, _preflight, _search, search
 from ogive.engine._budget import plan
 from ogive.engine._loop import Loop, _Job, _Ready, _Running
 from ogive.engine._search import _Search
@@ -251,8 +251,21 @@ def test_it_is_said_where_together_has_no_effect(loop):
     assert "no effect" in seen[-1].message
 
 
-def test_what_waits_for_a_worker_has_its_time_from_when_it_begins(loop):
+def test_a_process_with_fewer_cores_than_the_first_runs_fewer_trials(loop, monkeypatch):
+    some, journal = loop(50.0), MemoryJournal()
+    made = replace(some._plan, workers=16).to_json()
+    journal.append(Me().event("planned", plan=made, reference=None))
+    monkeypatch.setattr(_search, "cores", lambda: 4)
+    for executor, workers, expected in [(None, None, 4), (None, 6, 6), (Never(), None, 16)]:
+        joining = _Search(some._setup, journal, executor, workers, print, 0.0, 1)
+        assert joining._planned(Never())[0].workers == expected
+
+
+@pytest.mark.parametrize("workers", [2, 16])
+def test_what_waits_for_a_worker_has_its_time_from_when_it_begins(loop, workers):
+    """However many workers there are said to be."""
     waiting = loop(50.0)
+    waiting._plan = replace(waiting._plan, workers=workers)
     begun = time.monotonic() - 1000
     jobs = [_Job(1, Future(), begun) for _ in range(3)]
     for number, job in enumerate(jobs):

@@ -1,7 +1,10 @@
+import json
+import math
 import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -145,3 +148,15 @@ def test_costs_by_name():
 def test_an_unknown_cost_says_what_was_meant():
     with pytest.raises(SettingError, match="Did you mean 'latency_ms'"):
         costs(nn.Linear(1, 1), Like(1), ["latency"])
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.float32(3), np.int64(3), torch.tensor([3])])
+def test_a_cost_of_ones_own_may_be_any_number(value):
+    found = costs(nn.Linear(1, 1), Like(1), ["own"], own={"own": lambda *_: value})
+    assert json.loads(json.dumps(found)) == {"own": 3}
+
+
+@pytest.mark.parametrize("value", [None, "much", math.nan, torch.ones(2)])
+def test_a_cost_that_is_no_number_is_refused(value):
+    with pytest.raises(SettingError, match="own returned"):
+        costs(nn.Linear(1, 1), Like(1), ["own"], own={"own": lambda *_: value})

@@ -13,9 +13,19 @@ from ogive.estimators import Precision, Recipe
 
 __all__ = ["Budget", "Plan", "plan", "seconds_of"]
 
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+_UNITS = {
+    "ms": 1e-3,
+    "s": 1,
+    "sec": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+}
 _DURATION = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)(?:s|utes?|onds?)?(?=\s|\d|$)", re.IGNORECASE
+    r"\s*(\d+(?:\.\d+)?)\s*(ms|[a-z]+?)(?:s|utes?|onds?)?(?=\s|\d|$)", re.IGNORECASE
 )
 
 _HANDOVER_SHARE = 0.12
@@ -177,7 +187,7 @@ def plan(
         scaled: Whether the reference is smaller than it was designed, to fit the limits.
 
     Raises:
-        BudgetError: If the time does not reach for one epoch of the finals.
+        BudgetError: If it does not reach for a trial and for one epoch of each of the finals.
     """
     refit = budget.trials != 1
     patient = recipe.patience is not None
@@ -210,15 +220,11 @@ def plan(
         trainings = length(float, 1.0, longest)
         epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, trainings))))
     if budget.seconds is not None:
-        left = budget.seconds - spent
-        # A machine on which it took long to get here will take long over the export, too.
-        slowness = max(1.0, checks / _USUAL_START)
-        handover = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * budget.seconds) * slowness
-        handover = min(handover, _LONGEST_HANDOVER * budget.seconds)
-        share = _FINALS_SHARE * (left - handover)
-        affordable = share / (max(1.0, fulls) * epoch_seconds)
+        handover = _handover(budget.seconds, checks)
+        each = max(1.0, fulls) * epoch_seconds
+        affordable = _FINALS_SHARE * (budget.seconds - spent - handover) / each
         if affordable < 1:
-            least = max(1.0, fulls) * epoch_seconds / _FINALS_SHARE / (1 - _HANDOVER_SHARE) + spent
+            least = _least(each / _FINALS_SHARE + spent, checks)
             raise BudgetError(
                 f"The budget must reach for one epoch of each final training, but an epoch takes "
                 f"about {epoch_seconds:.2g} s here and the budget is {budget.seconds:.0f} s. "
@@ -231,6 +237,13 @@ def plan(
     if budget.seconds is not None:
         # Short of the recipe's end, the longer ones are as long as was counted above; else less.
         finals_seconds = length(rounds, epochs, final_epochs) * epoch_seconds
+    finals_epochs = length(float, epochs, final_epochs)
+    if budget.epochs is not None and budget.epochs < finals_epochs + epochs:
+        raise BudgetError(
+            f"The budget must reach for a trial beside the finals, but those take "
+            f"{finals_epochs:.3g} epochs and the budget is {budget.epochs:.3g}. Give it at least "
+            f"{math.ceil(finals_epochs + epochs)} epochs."
+        )
     return Plan(
         epochs=epochs,
         final_epochs=final_epochs,
@@ -240,7 +253,7 @@ def plan(
         playoff=pair > 0,
         refit=refit,
         finals_seconds=finals_seconds,
-        finals_epochs=length(float, epochs, final_epochs),
+        finals_epochs=finals_epochs,
         finals_trials=first + pair + refits,
         handover_seconds=handover,
         workers=workers,
@@ -251,12 +264,32 @@ def plan(
     )
 
 
+def _handover(seconds: float, checks: float) -> float:
+    """The part of a budget that is kept for the export."""
+    # A machine on which it took long to get here will take long over the export, too.
+    slowness = max(1.0, checks / _USUAL_START)
+    usual = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * seconds)
+    return min(usual * slowness, _LONGEST_HANDOVER * seconds)
+
+
+def _least(work: float, checks: float) -> float:
+    """The budget that leaves so many seconds beside its export."""
+    least = work
+    while work + _handover(least, checks) - least > 0.01:
+        least = work + _handover(least, checks)
+    return least
+
+
 def _finalists(
     budget: Budget, workers: int, reference: bool, *, playoff: bool, refit: bool
 ) -> int:
-    """As many finalists as fill the workers beside the reference, if the trials reach for them."""
+    """As many finalists as fill the workers beside the reference, if the budget reaches for them.
+
+    Each takes a trial, and an epoch at least; half of them are the search's.
+    """
     count = 3 if workers > 1 else 2
     extra = reference + 2 * playoff + (1 + reference) * refit
-    while budget.trials is not None and count and 2 * (count + extra) > budget.trials:
+    most = min(budget.trials or math.inf, budget.epochs or math.inf)
+    while count and 2 * (count + extra) > most:
         count -= 1
     return count

@@ -223,10 +223,9 @@ class Loop:
         elif self.state.owners:
             time.sleep(seconds)  # Others are at work.
         self._give_sign()
-        if len(jobs) > self._plan.workers:
-            for job in jobs:
-                if not (job.future.running() or job.future.done()):
-                    job.begun = time.monotonic()  # It waits for a worker.
+        for job in jobs:
+            if not (job.future.running() or job.future.done()):
+                job.begun = time.monotonic()  # It waits for a worker.
         for item in self._running.values():
             if item.run.deadline is not None:
                 allowed = item.run.deadline + max(_GRACE, item.run.deadline)

@@ -363,7 +363,10 @@ class _Search:
         plan, known = Plan.from_json(planned["plan"]), planned["reference"]
         hand_made = None if known is None else Architecture.from_json(known)
         # How many trials run side by side is each process's own affair.
-        plan = replace(plan, workers=self._workers) if self._workers else plan
+        if self._workers:
+            plan = replace(plan, workers=self._workers)
+        elif self._executor is None:
+            plan = replace(plan, workers=min(plan.workers, cores()))
         return plan, hand_made
 
     # The end

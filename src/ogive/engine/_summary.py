@@ -112,9 +112,16 @@ def summary_of(
             **{k: planned.get("plan", {}).get(k) for k in ("precision", "threads", "workers")},
         },
         "graph": handed.get("graph"),
-        "bundle": handed.get("bundle"),
+        "bundle": _bundle(handed.get("bundle"), folder),
     }
     return {**summary, **(extra or {})}
+
+
+def _bundle(handed: dict[str, Any] | None, folder: Path | None) -> dict[str, Any] | None:
+    """Where the bundle is: in the run folder, wherever that is now, or in another process's."""
+    if handed is None or folder is None or not (folder / "bundle").is_dir():
+        return handed
+    return {**handed, "path": str(folder / "bundle")}
 
 
 def _status(state: SearchState) -> str:

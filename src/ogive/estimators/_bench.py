@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ogive import nn as readings
 from ogive.errors import OgiveError, TrialFailed
@@ -70,8 +71,17 @@ def run_trial(
 ) -> dict[str, float]:
     """Runs one trial; ``epochs`` is the length of a full training."""
     if role == "search" and bench.estimator is not None:
-        return dict(bench.estimator(architecture, run))
+        return _numbers(bench.estimator(architecture, run))
     return bench.training(role, epochs, precision)(architecture, run)
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    try:
+        return {str(name): float(value) for name, value in metrics.items()}
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        raise TrialFailed(
+            f"An estimator returns numbers by their names, but this one returned {metrics!r}."
+        ) from None
 
 
 def run_trials(

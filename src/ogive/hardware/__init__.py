@@ -6,8 +6,9 @@ training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -84,14 +85,25 @@ def costs(
         own: Others, or what takes the place of one of these, such as a :class:`LatencyPredictor`.
 
     Raises:
-        SettingError: If a name is no cost.
+        SettingError: If a name is no cost, or one's value is no number.
     """
-    found, known = {}, {**COSTS, **(own or {})}
+    found: dict[str, float] = {}
+    known = {**COSTS, **(own or {})}
     for name in names:
         if name not in known:
             raise SettingError(f"{name!r} is no cost.{did_you_mean(name, known)}")
-        found[name] = known[name](network, task, batch_size)
+        found[name] = _number(name, known[name](network, task, batch_size))
     return found
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = value if isinstance(value, int | float) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if math.isnan(number):
+        raise SettingError(f"A cost is a number, but {name} returned {value!r}.")
+    return number
 
 
 # Models, which workers can do without.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from sklearn.datasets import load_diabetes
 from torch import nn
 
 from ogive import bundle, task
+from ogive.bundle._export import Agreement
 from ogive.errors import BundleError
 from ogive.space import Architecture
 
@@ -29,14 +31,16 @@ def images() -> task.Task:
 
 
 def mixed() -> task.Task:
-    """A table with numbers, categories and gaps in both."""
+    """A table with columns of every kind, and gaps in them."""
     rng = np.random.default_rng(0)
-    size = rng.normal(size=300).astype(object)
-    colour = rng.choice(["red", "green, dark", "blue"], 300).astype(object)
-    value = size.astype(float) + (colour == "red")
-    size[::7], colour[::11] = None, None
-    frame = pd.DataFrame({"size": size.astype(float), "colour": colour, "other": rng.random(300)})
-    frame["y"] = np.where(value > 0, "high", "low")
+    days = pd.date_range("2023-11-05 20:00", periods=300, freq="31h")
+    ok, size = rng.random(300) < 0.5, rng.normal(size=300)
+    colour = rng.choice(["red", "green; dark", "blue"], 300).astype(object)
+    frame = pd.DataFrame({"when": [f"{day.isoformat()}+02:00" for day in days], "size": size})
+    frame["ok"], frame["colour"] = np.where(ok, "true", "false"), colour
+    frame["other"] = rng.random(300)
+    frame["y"] = 100 * (size + ok + (colour == "red")) + days.hour
+    frame.loc[::9, ["size", "ok"]], frame.loc[::11, "colour"] = None, None
     return task.load(frame, target="y")
 
 
@@ -98,37 +102,25 @@ def test_images_are_labelled_alike_by_every_road(written, older, tmp_path):
     assert predict_py(tmp_path / "b", *paths) == labels
 
 
-def test_tables_with_gaps_are_answered_alike_by_every_road(tmp_path):
+def test_tables_are_answered_alike_by_every_road(tmp_path):
+    """Numbers and categories, both with gaps, dates, truth values; odd cells and separators."""
     table = mixed()
     bundle.write(tmp_path / "b", network(table), table, ARCHITECTURE, CARD)
     rows = tmp_path / "rows.csv"
     rows.write_text(
-        'other,colour,size\n0.5,red,1.5\n0.1,"green, dark",\n0.9,,-2\n0.3,never seen,0\n'
-    )
-    expected = bundle.load(tmp_path / "b").predict(rows)
-    assert predict_py(tmp_path / "b", rows) == list(expected)
-
-
-def test_odd_cells_and_separators_are_read_alike_by_every_road(tmp_path):
-    rng = np.random.default_rng(0)
-    days = pd.date_range("2023-11-05 20:00", periods=300, freq="31h")
-    ok, size = rng.random(300) < 0.5, rng.normal(size=300)
-    frame = pd.DataFrame({"when": [f"{day.isoformat()}+02:00" for day in days], "size": size})
-    frame["ok"] = np.where(ok, "true", "false")
-    frame.loc[::9, ["size", "ok"]] = None
-    frame["y"] = 100 * (size + ok) + days.hour
-    table = task.load(frame, target="y")
-    bundle.write(tmp_path / "b", network(table), table, ARCHITECTURE, CARD)
-    rows = tmp_path / "rows.csv"
-    rows.write_text(
-        "when;ok;size\n2024-03-01T23:30:00-05:00;yes;1.5\n2024-03-01T10:00:00Z;TRUE;1e300\n"
-        "never;0;1_000\n2024-03-02;1.0;inf\n2024-01-31 23:59:59;;a lot\n",
+        "when;ok;size;colour;other\n"
+        '2024-03-01T23:30:00-05:00;yes;1.5;red;0.5\n2024-03-01T10:00:00Z;TRUE;1e300;"green; dark";1\n'
+        "never;0;1_000;;0.9\n2024-03-02;1.0;inf;never seen;0.3\n2024-01-31 23:59:59;;a lot;blue;\n",
         encoding="utf-8-sig",
     )
     expected = bundle.load(tmp_path / "b").predict(rows)
     said = [float(x) for x in predict_py(tmp_path / "b", rows)]
     assert said == pytest.approx(expected.tolist(), rel=1e-4)
     assert len(set(said)) == 5
+    known = json.loads((tmp_path / "b" / "preprocessing.json").read_text())
+    labelled = Path(shutil.copytree(tmp_path / "b", tmp_path / "labelled"))
+    (labelled / "preprocessing.json").write_text(json.dumps({**known, "labels": ["one"]}))
+    assert predict_py(labelled, rows) == 5 * ["one"]
     (tmp_path / "short.csv").write_text("when,ok\n2024-03-02,1\n")
     with pytest.raises(subprocess.CalledProcessError) as caught:
         predict_py(tmp_path / "b", tmp_path / "short.csv")
@@ -182,13 +174,17 @@ def test_a_network_that_diverges_leaves_the_older_bundle(older, tmp_path, wrong)
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1.0, 1e5)])
-def test_values_are_compared_by_their_deviation(tmp_path, scale, offset):
+def test_values_are_compared_by_their_deviation(scale, offset):
     """A thousandth of the largest is more than they differ by, or than any is."""
     inputs, values = load_diabetes(return_X_y=True)
     of = task.load((inputs, offset + scale * values), problem="regression")
-    bundle.write(tmp_path / "right", network(of), of, ARCHITECTURE, CARD)
-    with pytest.raises(BundleError, match="must agree"):
-        bundle.write(tmp_path / "wrong", Counting(network(of)), of, ARCHITECTURE, CARD)
+    targets = np.asarray(of.validation.targets, np.float32)[:, None]
+    agreement, noise = Agreement(targets, of), 77 * scale * np.resize([1, -1], targets.shape)
+    rounded = (targets.astype(float) + 5e-4 * noise).astype(np.float32)
+    assert 0 < agreement.of("onnx", rounded)["difference"] < 1e-3
+    for wrong in (targets + 2e-3 * noise, np.full_like(targets, np.nan)):
+        with pytest.raises(BundleError, match="must agree"):
+            agreement.of("onnx", wrong)
 
 
 def test_a_newer_bundle_replaces_the_older(older, tmp_path):

@@ -31,7 +31,7 @@ from ogive.errors import BundleError
 from ogive.space import Architecture
 from ogive.task import Task, Value
 
-__all__ = ["TOLERANCE", "deployed", "write"]
+__all__ = ["TOLERANCE", "Agreement", "deployed", "write"]
 
 TOLERANCE = 1e-3
 """How far outputs may differ: probabilities by so much, values by so much of their deviation."""
@@ -109,10 +109,7 @@ def _written(
     _dump(folder / "architecture.json", architecture.to_json())
     _dump(folder / "preprocessing.json", task.preprocessing())
     shutil.copyfile(str(_SCRIPTS / f"predict_{task.kind}.py"), folder / "predict.py")
-    target = task.target
-    spread = target.std if isinstance(target, Value) else 1.0
-    scale = max(spread, _ROUNDING / TOLERANCE * float(np.abs(expected).max()))
-    verification = _verified(folder, raw.numpy(), expected, scale, bool(task.labels))
+    verification = _verified(folder, raw.numpy(), Agreement(expected, task))
     whole = {**card, "architecture": architecture.to_json(), "verification": verification}
     _dump(folder / "card.json", whole)
     (folder / "README.md").write_text(card_text(whole), encoding="utf-8")
@@ -159,9 +156,39 @@ def _quiet() -> Iterator[None]:
 # Verification
 
 
-def _verified(
-    folder: Path, raw: Array, expected: Array, scale: float, labelled: bool
-) -> dict[str, Any]:
+class Agreement:
+    """Whether outputs are the trained network's: probabilities, or values by their deviation."""
+
+    def __init__(self, expected: Array, task: Task) -> None:
+        self._expected, self._labelled = expected, bool(task.labels)
+        spread = task.target.std if isinstance(task.target, Value) else 1.0
+        self._scale = max(spread, _ROUNDING / TOLERANCE * float(np.abs(expected).max()))
+
+    def of(self, name: str, found: Array) -> dict[str, Any]:
+        """Returns how far a form's outputs differ, and whether its labels agree.
+
+        Raises:
+            BundleError: If they are not the trained network's.
+        """
+        difference = float(np.abs(found - self._expected).max()) / self._scale
+        same = not self._labelled or self._same_labels(found)
+        if not difference <= TOLERANCE or not same:
+            raise BundleError(
+                f"An exported network must agree with the trained one within {TOLERANCE:g}, but "
+                f"the {name} form differs by {difference:.3g}{'' if same else ' and in its labels'}. "
+                "A branch of Python on values, or a layer that behaves otherwise when exported, "
+                "is the usual cause."
+            )
+        return {"difference": difference, "labels_agree": same}
+
+    def _same_labels(self, found: Array) -> bool:
+        """Whether the best class is the same, but for ties within the tolerance."""
+        rows, best = np.arange(len(found)), found.argmax(axis=1)
+        missed = self._expected.max(axis=1) - self._expected[rows, best]
+        return bool((missed <= TOLERANCE).all())
+
+
+def _verified(folder: Path, raw: Array, agreement: Agreement) -> dict[str, Any]:
     """Scores each form in a process of its own, side by side."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
@@ -181,12 +208,9 @@ def _verified(
             for process in running.values():  # Those that another one's failure left.
                 process.kill()
                 process.wait()
-        compared = {
-            name: _compared(name, np.load(path), expected, scale, labelled)
-            for name, path in paths.items()
-        }
+        agreed = {name: agreement.of(name, np.load(path)) for name, path in paths.items()}
     return {
-        **compared,
+        **agreed,
         "samples": len(raw),
         "tolerance": TOLERANCE,
         "seconds": round(time.monotonic() - begun, 2),
@@ -216,28 +240,6 @@ def _finish(name: str, process: subprocess.Popen[str]) -> None:
         raise BundleError(
             f"An exported network must load in a fresh process, but the {name} form did not: {last}"
         )
-
-
-def _compared(
-    name: str, found: Array, expected: Array, scale: float, labelled: bool
-) -> dict[str, Any]:
-    difference = float(np.abs(found - expected).max()) / scale
-    same = not labelled or _same_labels(found, expected)
-    if not difference <= TOLERANCE or not same:
-        raise BundleError(
-            f"An exported network must agree with the trained one within {TOLERANCE:g}, but the "
-            f"{name} form differs by {difference:.3g}{'' if same else ' and in its labels'}. "
-            "A branch of Python on values, or a layer that behaves otherwise when exported, is "
-            "the usual cause."
-        )
-    return {"difference": difference, "labels_agree": same}
-
-
-def _same_labels(found: Array, expected: Array) -> bool:
-    """Whether the best class is the same, but for ties within the tolerance."""
-    best = found.argmax(axis=1)
-    rows = np.arange(len(best))
-    return bool((expected.max(axis=1) - expected[rows, best] <= TOLERANCE).all())
 
 
 def _replace(part: Path, final: Path) -> None:

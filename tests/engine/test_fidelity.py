@@ -6,7 +6,6 @@ from torch import nn
 from ogive.engine import search
 from ogive.errors import JournalMismatch, SettingError
 from ogive.estimators import Recipe
-from ogive.executors import SerialExecutor
 from ogive.nn import record
 from ogive.strategies import ASHA
 from ogive.task import load
@@ -26,23 +25,13 @@ def digits_space():
     return record(narrow, load("digits"))
 
 
-def searched(folder, space, **settings):
-    return search(
-        narrow,
-        "digits",
-        recipe=QUICK,
-        strategy=ASHA(space, eta=2, min_fidelity=0.5),
-        executor=SerialExecutor(),
-        workers=1,
-        trials=9,
-        out=folder,
-        **settings,
-    )
+def test_promoted_trials_begin_anew_and_the_finals_have_all_data(tried, tmp_path, digits_space):
+    def searched(**settings):
+        strategy = ASHA(digits_space, eta=2, min_fidelity=0.5)
+        return tried(narrow, "digits", recipe=QUICK, strategy=strategy, trials=9, **settings)
 
-
-def test_promoted_trials_begin_anew_and_the_finals_have_all_data(tmp_path, digits_space):
-    result = searched(tmp_path / "run", digits_space, fidelity="data")
-    trials = result.summary["trials"]
+    summary = searched(fidelity="data")
+    trials = summary["trials"]
     assert all(trial["state"] == "complete" for trial in trials)
     for trial in trials:
         folder = tmp_path / "run" / "trials" / f"{trial['number']:06d}"
@@ -51,11 +40,11 @@ def test_promoted_trials_begin_anew_and_the_finals_have_all_data(tmp_path, digit
             assert (folder / "checkpoint.pt").exists() == (trial["fidelity"] == 1)
             assert len(trial["curve"]) == 4
     assert any(trial["parent"] is not None for trial in trials if trial["role"] == "search")
-    assert result.test["accuracy"] > 0.8
+    assert trials[summary["best"]["number"]]["metrics"]["accuracy"] > 0.8
     # The same search goes on; one of another fidelity is another search.
-    assert searched(tmp_path / "run", digits_space, fidelity=("data",)).status == "complete"
+    assert searched(fidelity=("data",))["best"] == summary["best"]
     with pytest.raises(JournalMismatch, match="fidelity"):
-        searched(tmp_path / "run", digits_space)
+        searched()
 
 
 @pytest.mark.parametrize(

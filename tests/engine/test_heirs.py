@@ -77,18 +77,16 @@ def test_a_child_whose_parent_was_deleted_is_trained_in_full(digits, space, tmp_
         assert trial["metrics"]["epochs"] == 4
 
 
-def test_the_finals_train_from_scratch(digits, space, tmp_path):
-    result = search(
+def test_the_finals_train_from_scratch(digits, space, tried):
+    summary = tried(
         network,
         digits,
         recipe=QUICK.replace(epochs=3, patience=3),
         strategy=RegularizedEvolution(space, population=2, sample=2, inherit=True),
-        executor=SerialExecutor(),
         workers=2,
         trials=10,
-        out=tmp_path / "run",
     )
-    trials = {trial["number"]: trial for trial in result.summary["trials"]}
+    trials = {trial["number"]: trial for trial in summary["trials"]}
     assert all(trial["state"] == "complete" for trial in trials.values())
     best = max(heirs(trials.values()), key=lambda trial: trial["values"])
     finalists = [trial for trial in trials.values() if trial["role"] == "finalist"]
@@ -96,6 +94,6 @@ def test_the_finals_train_from_scratch(digits, space, tmp_path):
     for trial in finalists:
         assert trial["parent"] is None
         assert "inherited" not in trial["metrics"]
-    winner = trials[result.best.number]
-    assert winner not in heirs(trials.values())
-    assert result.test["accuracy"] > 0.5
+    last = [trial for trial in trials.values() if trial["role"] == "final"]
+    assert last
+    assert all("inherited" not in trial["metrics"] for trial in last)

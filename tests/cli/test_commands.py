@@ -2,6 +2,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,7 +94,7 @@ class AtATerminal:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory, space):
-    """A search at a terminal, after one Ctrl-C: its folder, the terminal, and what it wrote.
+    """A search at a terminal, after one Ctrl-C: its folder, the terminal, and a copy of it then.
 
     It was begun beside the file with its space, and named it from there.
     """
@@ -102,7 +103,7 @@ def interrupted(tmp_path_factory, space):
     terminal.until(r"trial 0 complete")
     terminal.interrupt()
     terminal.process.wait(60)
-    return folder, terminal, summarize(folder), sorted(item.name for item in folder.iterdir())
+    return folder, terminal, Path(shutil.copytree(folder, folder.with_name("then")))
 
 
 @pytest.fixture(scope="module")
@@ -271,13 +272,16 @@ def test_spaces(ogive):
 
 
 def test_ctrl_c_once_writes_what_there_is(interrupted):
-    _, terminal, summary, written = interrupted
+    _, terminal, then = interrupted
     assert terminal.process.returncode == 130
     assert "budget" in terminal.shown  # The board.
     assert "interrupted" in terminal.shown
-    assert summary["status"] == "interrupted"
+    summary = json.loads((then / "summary.json").read_text())
+    assert summary["status"] == summarize(then)["status"] == "interrupted"
     assert summary["test"] is None
-    assert {"bundle", "report.html"} <= set(written)
+    exported = json.loads((then / "bundle" / "architecture.json").read_text())
+    assert exported == summary["best"]["architecture"]
+    assert (then / "report.html").exists()
 
 
 def test_resume_completes_what_was_interrupted(finished):

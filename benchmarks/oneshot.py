@@ -46,6 +46,7 @@ Method = Callable[..., object]
 GRADIENTS = {
     "drnas": partial(search_by_gradient, method="drnas", alpha_lr=0.02),
     "darts": partial(search_by_gradient, method="darts", alpha_lr=0.02),
+    "darts, no warm-up": partial(search_by_gradient, method="darts", alpha_lr=0.02, warmup=0.0),
     "darts, second order": partial(search_by_gradient, method="darts", order=2, alpha_lr=0.02),
     "gdas": partial(search_by_gradient, method="gdas", alpha_lr=0.02),
     "darts, a quarter of the channels": partial(

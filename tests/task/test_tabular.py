@@ -156,6 +156,20 @@ def test_what_a_column_holds(values: Any, kind: str) -> None:
     assert column["type"] == kind
 
 
+def test_a_date_that_stands_for_never_is_a_date() -> None:
+    task = _load_column(["2024-01-01", "9999-12-31"] * 30)
+    ends = pd.DataFrame({"column": ["2024-01-01", "9999-12-31"], "noise": 0.5})
+    days = raw_inputs(task.preprocessing(), ends)[:, 0]
+    assert list(days) == [19_723, 2_932_896]
+
+
+def test_of_one_date_it_counts_whether_it_is_missing() -> None:
+    task = _load_column(["2024-01-01", None] * 30)
+    left = pd.DataFrame({"column": ["2024-01-01", None], "noise": 0.5})
+    raw = raw_inputs(task.preprocessing(), left)[:, :2]
+    np.testing.assert_array_equal(raw, [[19_723, 0], [np.nan, 1]])
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [

@@ -36,6 +36,7 @@ _FORMATS: Final = (
     "ISO8601",
     *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS),
 )
+_DAY_S: Final = 86_400
 _PARTS: Final = ("days", "year", "month", "day", "weekday", "hour", "minute")
 
 
@@ -205,6 +206,7 @@ def _date(
     numbers = _date_parts(_to_dates(present, form), _PARTS)
     varied = np.ptp(numbers, axis=0) > 0
     parts = tuple(part for part, varies in zip(_PARTS, varied, strict=True) if varies)
+    parts = parts or _PARTS[:1]  # One date, where some are missing.
     said = f"Column {name!r} is of dates ({form}) and gives {', '.join(parts)}."
     if ambiguous:
         said += " Day and month could be the other way round; write dates as 2024-12-31 if so."
@@ -252,7 +254,7 @@ def _to_dates(column: pd.Series[Any], form: str | None) -> pd.Series[Any]:
 
 
 def _date_parts(dates: pd.Series[Any], parts: tuple[str, ...]) -> Floats:
-    days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    days = (dates - pd.Timestamp("1970-01-01")).dt.total_seconds() / _DAY_S
     named = {"weekday": "day_of_week"}
     found = [
         days if part == "days" else getattr(dates.dt, named.get(part, part)) for part in parts

@@ -125,6 +125,20 @@ def test_unknown_and_missing_categories_have_their_own_codes() -> None:
     assert list(codes) == [4, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("trained", "given"),
+    [
+        ([" one", " two"], [" one", "two", None]),
+        ([1, 2], [1, 2, None]),  # Which pandas makes floats.
+        ([1.0, 2.0], ["1", "2.0", "?"]),
+    ],
+)
+def test_categories_are_known_however_they_are_written(trained: Any, given: Any) -> None:
+    task = _load_column(pd.Categorical(trained * 30))
+    rows = pd.DataFrame({"column": given, "noise": 0.5})
+    assert list(raw_inputs(task.preprocessing(), rows)[:, -1]) == [2, 3, 1]
+
+
 def test_a_number_that_cannot_be_read_is_missing() -> None:
     task = load(_frame())
     odd = _frame(3).assign(age=["12", "old", "1e99"])

@@ -87,7 +87,7 @@ class Column:
         return numbers
 
     def _codes(self, column: pd.Series[Any]) -> Floats:
-        texts = clean(column.astype("str"))
+        texts = _texts(column)
         codes = pd.Index(self.values).get_indexer(pd.Index(texts)) + FIRST_CODE
         codes = np.where(codes < FIRST_CODE, UNKNOWN_CODE, codes)
         return np.where(texts.isna(), MISSING_CODE, codes).astype(np.float64)
@@ -119,6 +119,12 @@ def clean(column: pd.Series[Any]) -> pd.Series[Any]:
     return texts.mask(texts.isin(MISSING))
 
 
+def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """What stands for the category of each row; a whole number has no decimals."""
+    texts = clean(column.astype("str"))
+    return texts.str.replace(r"^(-?\d+)\.0$", r"\1", regex=True)
+
+
 def find_column(name: str, column: pd.Series[Any]) -> tuple[Column | None, str | None]:
     """Finds out from the training rows what a column holds.
 
@@ -128,7 +134,8 @@ def find_column(name: str, column: pd.Series[Any]) -> tuple[Column | None, str |
     Raises:
         TaskError: The column is empty.
     """
-    column = clean(column)
+    named = isinstance(column.dtype, pd.CategoricalDtype)
+    column = _texts(column) if named else clean(column)
     present = column.dropna()
     if present.empty:
         if re.fullmatch(r"(Unnamed: \d+)?", name):
@@ -140,14 +147,12 @@ def find_column(name: str, column: pd.Series[Any]) -> tuple[Column | None, str |
     flag = len(present) < len(column)
     if present.nunique() == 1 and not flag:
         return None, f"Column {name!r} is constant ({present.iloc[0]}); left out."
-    return _find_typed(name, present, flag)
+    return _category(name, present) if named else _find_typed(name, present, flag)
 
 
 def _find_typed(
     name: str, present: pd.Series[Any], flag: bool
 ) -> tuple[Column | None, str | None]:
-    if isinstance(present.dtype, pd.CategoricalDtype):
-        return _category(name, present.astype("str"))
     if pd.api.types.is_bool_dtype(present) or _says_boolean(present):
         return Column(name, "boolean", flag), None
     if pd.api.types.is_datetime64_any_dtype(present):
@@ -168,7 +173,7 @@ def _find_typed(
         formats = [each for each in formats if _to_dates(some, each).notna().all()]
     if formats:
         return _date(name, present, formats[0], flag, ambiguous=len(formats) > 1)
-    return _category(name, present)
+    return _category(name, _texts(present))
 
 
 def _number(name: str, present: pd.Series[Any], flag: bool) -> tuple[Column | None, str | None]:

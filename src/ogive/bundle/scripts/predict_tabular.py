@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from datetime import datetime, timezone
 from itertools import pairwise
@@ -23,7 +24,7 @@ def numbers(column, text):
     text, parts = text.strip(), column.get("parts", [])
     missing = text in SPEC["inputs"]["missing"]
     if column["type"] == "category":
-        values = column.get("values", [])
+        text, values = re.sub(r"^(-?\d+)\.0$", r"\1", text), column.get("values", [])
         return [1 if missing else values.index(text) + 2 if text in values else 0]
     if column["type"] == "date":
         found = moment(text, column["format"], parts)

@@ -242,6 +242,14 @@ def test_an_array_is_read_by_the_order_of_the_columns() -> None:
     np.testing.assert_array_equal(raw_inputs(task.preprocessing(), torch.from_numpy(inputs)), raw)
 
 
+def test_a_frame_is_read_by_its_names_be_they_numbers() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)))
+    preprocessing = load((frame, np.arange(60) % 2)).preprocessing()
+    raw = raw_inputs(preprocessing, frame)
+    for data in (frame[[2, 0, 1]], frame.assign(target=1), frame[[2, 0, 1]].to_dict("records")):
+        np.testing.assert_array_equal(raw_inputs(preprocessing, data), raw)
+
+
 @pytest.mark.parametrize(
     ("columns", "chosen"),
     [(("a", "Label", "b"), "Label"), (("a", "b", "c"), "c"), (("y", "target", "b"), "b")],

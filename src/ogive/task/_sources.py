@@ -18,7 +18,7 @@ from ogive.errors import TaskError, did_you_mean
 from ogive.task._archives import Archive, read_archive, texts
 from ogive.task._images import files_below
 from ogive.task._split import SPLIT_WORDS, SplitName
-from ogive.task._tables import TABLE_FILES, check_names, read_frame
+from ogive.task._tables import TABLE_FILES, named, read_frame
 from ogive.task._tabular import to_frame
 
 __all__ = ["BUILT_IN", "Source", "read_source"]
@@ -178,11 +178,11 @@ def _from_arrays(
             "Data must have samples, but the arrays are empty. Check how they are made."
         )
     if isinstance(inputs, pd.DataFrame):
-        return Source("tabular", name, _numbered(inputs.reset_index(drop=True)), column, names)
+        return Source("tabular", name, named(inputs.reset_index(drop=True)), column, names)
     if isinstance(inputs, np.ndarray | Tensor) and inputs.ndim == 2:
-        return Source("tabular", name, _numbered(to_frame(inputs)), column, names)
+        return Source("tabular", name, named(to_frame(inputs)), column, names)
     if np.ndim(inputs[0]) == 1 or isinstance(inputs[0], Mapping):
-        return Source("tabular", name, _numbered(to_frame(inputs)), column, names)
+        return Source("tabular", name, named(to_frame(inputs)), column, names)
     return Source("images", name, inputs, column, names)
 
 
@@ -213,15 +213,8 @@ def _to_column(targets: Any) -> pd.Series[Any]:
     return pd.Series(texts(array), name="target").infer_objects()
 
 
-def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with text for the names of its columns, all of them different."""
-    named = frame.set_axis([str(each) for each in frame.columns], axis=1)
-    check_names(named, "the table")
-    return named
-
-
 def _from_frame(frame: pd.DataFrame, target: str | None, name: str) -> Source:
-    frame = _numbered(frame.reset_index(drop=True))
+    frame = named(frame.reset_index(drop=True))
     if frame.empty:
         raise TaskError(f"A table must have rows, but {name!r} has none. Check how it was made.")
     chosen, notes = _find_target(list(frame.columns), target)

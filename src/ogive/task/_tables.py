@@ -15,7 +15,7 @@ from pyarrow import csv as arrow_csv
 from ogive.errors import TaskError, did_you_mean
 from ogive.task._columns import MISSING
 
-__all__ = ["TABLE_FILES", "check_names", "read_frame"]
+__all__ = ["TABLE_FILES", "named", "read_frame"]
 
 TABLE_FILES: Final = (".csv", ".tsv", ".parquet", ".pq")
 _SNIFF: Final = 64 << 10
@@ -42,24 +42,24 @@ def read_frame(path: Path) -> pd.DataFrame:
             f"A table must be readable as {suffix} (UTF-8, one header, as many cells in each "
             f"row), but {path} is not: {str(error).rstrip('.')}. Correct the file or write it again."
         ) from error
-    frame.columns = pd.Index([str(name) for name in frame.columns])
     if frame.empty:
         raise TaskError(f"A table must have rows, but {path} has none. Check how it was written.")
-    check_names(frame, str(path))
-    return frame
+    return named(frame, str(path))
 
 
-def check_names(frame: pd.DataFrame, what: str) -> None:
-    """Refuses a table in which a name does not say which column is meant.
+def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
+    """The table with text for the names of its columns, all of them different.
 
     Raises:
         TaskError: Two columns have the same name.
     """
-    if doubled := sorted(set(map(str, frame.columns[frame.columns.duplicated()]))):
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    if doubled := sorted(set(frame.columns[frame.columns.duplicated()])):
         raise TaskError(
             f"A table's columns must have different names, but {what} has "
             f"{', '.join(map(repr, doubled))} twice. Rename one."
         )
+    return frame
 
 
 def _read_text(path: Path) -> pd.DataFrame:

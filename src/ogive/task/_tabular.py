@@ -21,7 +21,7 @@ from ogive.task._columns import MISSING, MISSING_CODE, Column, find_column
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, keep
-from ogive.task._tables import check_names, read_frame
+from ogive.task._tables import named, read_frame
 
 __all__ = ["TableInputs"]
 
@@ -68,10 +68,9 @@ class TableInputs(Inputs):
         if isinstance(data, Sequence) and data and isinstance(data[0], str | Path):
             return pd.concat([read_frame(Path(path)) for path in data], ignore_index=True)
         if isinstance(data, pd.DataFrame):
-            check_names(data, "the table")
-            return data
+            return named(data)
         if isinstance(data, Mapping):
-            return _from_mapping(data)
+            return named(_from_mapping(data))
         return to_frame(data)
 
     @classmethod
@@ -194,7 +193,7 @@ def to_frame(data: Any) -> pd.DataFrame:
         TaskError: The data have another form.
     """
     if isinstance(data, Sequence) and data and isinstance(data[0], Mapping):
-        return pd.DataFrame(list(data))
+        return named(pd.DataFrame(list(data)))
     array = np.asarray(data.detach().cpu() if isinstance(data, Tensor) else data)
     if array.ndim != 2 or 0 in array.shape:
         raise TaskError(

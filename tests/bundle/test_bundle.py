@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -126,6 +127,59 @@ def test_tables_are_answered_alike_by_every_road(tmp_path):
         predict_py(tmp_path / "b", tmp_path / "short.csv")
     assert "must have a column 'size'" in caught.value.stderr
     assert "Traceback" not in caught.value.stderr
+
+
+@pytest.fixture
+def cells(tmp_path, monkeypatch):
+    """What a bundle's script gives to its network for the rows of a table."""
+    fed = []
+
+    class Session:
+        def __init__(self, *_, **__) -> None:
+            pass
+
+        def run(self, _, feed):
+            fed.append(feed["input"])
+            return [np.zeros((1, 1))]
+
+    def read(of: task.Task, table: Path) -> np.ndarray:
+        described = {**of.preprocessing(), "labels": []}
+        (tmp_path / "preprocessing.json").write_text(json.dumps(described))
+        scripts = Path(bundle.__file__).parent / "scripts"
+        shutil.copyfile(scripts / "predict_tabular.py", tmp_path / "predict.py")
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+        monkeypatch.setattr(sys, "argv", ["predict.py", str(table)])
+        runpy.run_path(str(tmp_path / "predict.py"))
+        return np.concatenate(fed)
+
+    return read
+
+
+def columns() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    numbers = pd.DataFrame(rng.random((60, 5)), columns=["size", "0", "1", "2019", "2020"])
+    code = pd.Categorical(rng.choice([1, 2], 60))
+    return numbers.assign(colour=rng.choice(["red", "blue"], 60), code=code)
+
+
+ROWS = {
+    "blanks around names and cells": ("size colour", "size , colour\n 1 , red \n2, NA\n"),
+    "blank lines": ("size colour", "\nsize;colour\n1;red\n\n2;blue\n\n"),
+    "columns without a name": ("size colour", ",size,,colour\n0,1,x,red\n"),
+    "a header of numbers": ("0 1", "0,1\n0.5,1\n3,2\n"),
+    "a header of years": ("2019 2020", "2019,2020\n0.5,1\n"),
+    "no header": ("0 1", "0.5,nan\n3,2\n"),
+    "codes with decimals": ("size code", "size,code\n1,2.0\n2,1\n3,\n"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_the_script_of_a_bundle_reads_the_cells_that_ogive_reads(cells, tmp_path, case):
+    names, text = ROWS[case]
+    of = task.load((columns()[names.split()], np.arange(60) % 2))
+    (tmp_path / "rows.csv").write_text(text)
+    expected = task.raw_inputs(of.preprocessing(), tmp_path / "rows.csv")
+    np.testing.assert_array_equal(cells(of, tmp_path / "rows.csv"), expected)
 
 
 def test_the_script_of_a_bundle_reads_the_pixels_that_ogive_reads(written, tmp_path, monkeypatch):

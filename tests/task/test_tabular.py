@@ -231,6 +231,28 @@ def test_a_file_without_a_header(tmp_path: Path) -> None:
     np.testing.assert_allclose(raw, inputs, rtol=1e-4)
 
 
+@pytest.mark.parametrize("names", [range(3), (2019, 2020, 2021)])
+def test_a_header_of_numbers_is_not_a_row(tmp_path: Path, names: Any) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list(names))
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.assign(target=np.arange(60) % 2).to_csv(tmp_path / "all.csv", index=False)
+    preprocessing = load(tmp_path / "all.csv").preprocessing()
+    raw = raw_inputs(preprocessing, tmp_path / "rows.csv")
+    np.testing.assert_allclose(raw, frame, rtol=1e-6)
+    if names == range(3):  # The last of them is the target.
+        task = load(tmp_path / "rows.csv")
+        assert sum(task.size(split) for split in ("train", "validation", "test")) == 60
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_blank_lines_are_no_rows(tmp_path: Path, separator: str) -> None:
+    preprocessing = load((_frame()[["age", "visits"]], np.arange(200) % 2)).preprocessing()
+    lines = ["", "age;visits", "30.5;2", "", "20;1", "", ""]
+    (tmp_path / "rows.csv").write_text("\n".join(lines).replace(";", separator))
+    raw = raw_inputs(preprocessing, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(raw, [[30.5, 0, 2], [20, 0, 1]])
+
+
 def test_an_array_is_read_by_the_order_of_the_columns() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(60, 4))

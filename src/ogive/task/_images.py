@@ -70,8 +70,7 @@ class ImageInputs(Inputs):
     def sizes(self) -> Mapping[str, Any]:
         return {"channels": self.channels, "height": self.height, "width": self.width}
 
-    @classmethod
-    def items(cls, data: Any) -> Any:
+    def items(self, data: Any) -> Any:
         """Files from a path, a folder or several of them; or arrays as they are."""
         if isinstance(data, str | Path):
             path = Path(data)

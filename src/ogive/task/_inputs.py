@@ -71,9 +71,8 @@ class Inputs(ABC):
     def sizes(self) -> Mapping[str, Any]:
         """What a network function may ask its task about this kind, by name."""
 
-    @classmethod
     @abstractmethod
-    def items(cls, data: Any) -> Any:
+    def items(self, data: Any) -> Any:
         """Brings what a user gives for prediction into the form that ``read`` takes.
 
         Raises:

@@ -129,13 +129,14 @@ def raw_inputs(preprocessing: Mapping[str, Any], data: Any) -> npt.NDArray[Any]:
             "Preprocessing must be what Task.preprocessing gave, of a kind that is known, but its "
             f"kind is {described.get('kind')!r}. Known: {', '.join(sorted(KINDS))}."
         )
-    items = kind.items(data)
+    inputs = kind.from_json(described)
+    items = inputs.items(data)
     if not len(items):
         what = f"{str(data)!r} has" if isinstance(data, str | Path) else "the data have"
         raise TaskError(
             f"There must be something to predict, but {what} no samples. Give one or more."
         )
-    return kind.from_json(described).read(items)
+    return inputs.read(items)
 
 
 def _parts(

@@ -21,8 +21,12 @@ TABLE_FILES: Final = (".csv", ".tsv", ".parquet", ".pq")
 _SNIFF: Final = 64 << 10
 
 
-def read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     """Reads a table; every cell of a text file stays text, so that no other row changes its type.
+
+    Args:
+        path: The file.
+        known: The names of its columns, where they are known; a header may be of numbers.
 
     Raises:
         TaskError: The file is missing, of another type, empty, ragged or damaged.
@@ -34,7 +38,7 @@ def read_frame(path: Path) -> pd.DataFrame:
             f"{did_you_mean(suffix, TABLE_FILES)} Convert it."
         )
     try:
-        frame = pd.read_parquet(path) if suffix in (".parquet", ".pq") else _read_text(path)
+        frame = pd.read_parquet(path) if suffix in (".parquet", ".pq") else _read_text(path, known)
     except FileNotFoundError as error:
         raise TaskError(f"A table must exist, but {path} does not. Correct the path.") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
@@ -62,19 +66,22 @@ def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
     return frame
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def _read_text(path: Path, known: Sequence[str]) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig", newline="") as file:
         head = file.read(_SNIFF)
     if not head.strip():
         raise TaskError(f"A table must have rows, but {path} is empty. Check how it was written.")
-    separator = _separator(head)
-    first = next(csv.reader(head.splitlines(), delimiter=separator))
-    names = _names(first)
+    lines = head.splitlines()
+    blank = next(place for place, line in enumerate(lines) if line.strip())
+    separator = _separator(lines)
+    first = next(csv.reader(lines[blank:], delimiter=separator))
+    header = _is_header(first, known)
+    names = _names(first) if header else _numbers(first)
     table = arrow_csv.read_csv(
         path,
         # One thread, because only then does an error say which row it is.
         read_options=arrow_csv.ReadOptions(
-            column_names=names, use_threads=False, skip_rows=0 if _all_numbers(first) else 1
+            column_names=names, use_threads=False, skip_rows=blank + header
         ),
         parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=arrow_csv.ConvertOptions(
@@ -87,18 +94,25 @@ def _read_text(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _separator(head: str) -> str:
+def _separator(lines: Sequence[str]) -> str:
     """The separator that divides the first lines most evenly; a comma where none does."""
-    lines = head.splitlines()[:20]
+    lines = [line for line in lines if line.strip()][:20]
     counts = {mark: [line.count(mark) for line in lines] for mark in (",", ";", "\t", "|")}
     steady = {mark: min(found) for mark, found in counts.items() if min(found) > 0}
     uneven = {mark: sum(a != b for a, b in pairwise(counts[mark])) for mark in steady}
     return min(steady, key=lambda mark: (uneven[mark], -steady[mark]), default=",")
 
 
+def _is_header(first: Sequence[str], known: Sequence[str]) -> bool:
+    """Numbers are a header where they are the names known, or count the columns from 0."""
+    return not _all_numbers(first) or _names(first) in (list(known), _numbers(first))
+
+
+def _numbers(first: Sequence[str]) -> list[str]:
+    return [str(number) for number in range(len(first))]
+
+
 def _names(first: Sequence[str]) -> list[str]:
-    if _all_numbers(first):
-        return [str(number) for number in range(len(first))]
     return [
         name.strip() or ("" if place == 0 else f"Unnamed: {place}")
         for place, name in enumerate(first)
@@ -106,7 +120,7 @@ def _names(first: Sequence[str]) -> list[str]:
 
 
 def _all_numbers(cells: Sequence[str]) -> bool:
-    """Whether a line is of numbers only, so that it is no header."""
+    """Whether a line is of numbers only, so that it is hardly a header."""
     try:
         return bool([float(cell) for cell in cells])
     except ValueError:

@@ -60,13 +60,12 @@ class TableInputs(Inputs):
     def sizes(self) -> Mapping[str, Any]:
         return {"numbers": self.numbers, "cardinalities": self.cardinalities}
 
-    @classmethod
-    def items(cls, data: Any) -> Any:
+    def items(self, data: Any) -> Any:
         """A frame from a file's path, a frame, an array, rows as mappings, or columns."""
         if isinstance(data, str | Path):
-            return read_frame(Path(data))
+            return read_frame(Path(data), self.names)
         if isinstance(data, Sequence) and data and isinstance(data[0], str | Path):
-            return pd.concat([read_frame(Path(path)) for path in data], ignore_index=True)
+            return pd.concat([self.items(path) for path in data], ignore_index=True)
         if isinstance(data, pd.DataFrame):
             return named(data)
         if isinstance(data, Mapping):

@@ -55,10 +55,18 @@ def moment(text, form, parts):
     return [special[part] if part in special else getattr(when, part) for part in parts]
 
 
+def all_numbers(cells):
+    """Whether a line is of numbers only, so that it is hardly a header."""
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
 def rows(path):
     """The cells of each row by column; the mark that divides the first lines is the separator."""
     text = Path(path).read_text(encoding="utf-8-sig")
-    first = text.splitlines()[:20]
+    first = [line for line in text.splitlines() if line.strip()][:20]
     counts = {mark: [line.count(mark) for line in first] for mark in ",;\t|"}
     divides = {mark: found for mark, found in counts.items() if min(found, default=0)}
     mark = min(
@@ -67,10 +75,12 @@ def rows(path):
         default=",",
     )
     lines = [line for line in csv.reader(io.StringIO(text), delimiter=mark) if line]
-    names = lines.pop(0)
-    if not any(np.isnan(number(name)) for name in names):  # a table without a head
-        lines.insert(0, names)
-        names = [str(i) for i in range(len(names))]
+    names = [
+        name.strip() or ("" if i == 0 else f"Unnamed: {i}") for i, name in enumerate(lines[0])
+    ]
+    counted = [str(i) for i in range(len(names))]
+    header = not all_numbers(names) or names in (SPEC["inputs"]["names"], counted)
+    names, lines = (names, lines[1:]) if header else (counted, lines)
     for line in lines:
         yield dict(zip(names, line, strict=False))
 

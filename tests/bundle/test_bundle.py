@@ -158,10 +158,20 @@ def cells(tmp_path, monkeypatch):
 def columns() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     numbers = pd.DataFrame(rng.random((60, 5)), columns=["size", "0", "1", "2019", "2020"])
-    code = pd.Categorical(rng.choice([1, 2], 60))
-    return numbers.assign(colour=rng.choice(["red", "blue"], 60), code=code)
+    return numbers.assign(
+        colour=rng.choice(["red", "blue"], 60),
+        code=pd.Categorical(rng.choice([1, 2], 60)),
+        day=pd.date_range("2024-01-01", periods=60, freq="31h").strftime("%Y/%m/%d %H:%M"),
+        european=pd.date_range("2024-01-01", periods=60).strftime("%d.%m.%Y"),
+    )
 
 
+DAYS = """2020/01/05|2020.1.5|2020 01 05|2020-1-5|2020-01|2020/2|20200105|20200105T103015|2020
+202001|2020-01/05|2020-02-30|0000-01-01|9999-12-31|now|today|2020-W01-1|2020/01/05 10:30|2020-01-05T10
+2020-01-05T1:30|2020-01-05t10:30|2020-01-05T10:30:15.123456789|2020-01-05 10:30:15 +0200|2020-01-05T24:00
+2020-01-05T10:30Z|2020-01-05T10:30-05:30|2020-01-05Z|0001-01-01T00:00+05:00""".replace(
+    "\n", "|"
+).split("|")
 ROWS = {
     "blanks around names and cells": ("size colour", "size , colour\n 1 , red \n2, NA\n"),
     "blank lines": ("size colour", "\nsize;colour\n1;red\n\n2;blue\n\n"),
@@ -169,6 +179,8 @@ ROWS = {
     "a header of numbers": ("0 1", "0,1\n0.5,1\n3,2\n"),
     "a header of years": ("2019 2020", "2019,2020\n0.5,1\n"),
     "no header": ("0 1", "0.5,nan\n3,2\n"),
+    "dates": ("day", "\n".join(["day,size", *(f"{day},1" for day in DAYS)])),
+    "dates of another form": ("european", "european,size\n1.2.2024,1\ntoday,1\n2024-02-01,1\n"),
     "codes with decimals": ("size code", "size,code\n1,2.0\n2,1\n3,\n"),
 }
 

@@ -12,13 +12,19 @@ import pandas as pd
 
 from ogive.errors import TaskError
 
-__all__ = ["MISSING", "Column", "clean", "find_column", "is_text"]
+__all__ = ["ISO_DATE", "MISSING", "Column", "clean", "find_column", "is_text"]
 
 Floats = npt.NDArray[np.float64]
 ColumnType = Literal["number", "boolean", "date", "category"]
 
 MISSING: Final = ("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NaT", "NULL", "null", "None")
 """Texts that mean that a value is missing."""
+
+ISO_DATE: Final = (
+    r"(?=\d{4}\D|\d{8})(?!0000)(\d{4})([-/. ]?)(\d\d?)(?:\2(\d\d?)"
+    r"(?:([T ]\d\d(?::?\d\d(?::?\d\d(?:\.\d{1,9})?)?)?)(?: ?(Z|[+-]\d\d(?::?[0-5]\d)?))?)?)?"
+)
+"""A date in the order of ISO 8601: year, mark, month and, where there are, day, time, zone."""
 
 UNKNOWN_CODE: Final = 0
 """A category that training did not have (or had too rarely to keep)."""
@@ -49,7 +55,7 @@ class Column:
         type: ``number`` (or not a number), ``boolean`` (1 or 0), ``date`` (its parts), or
             ``category`` (a code).
         flag: Whether a further number says that the value is missing (1) or not (0).
-        format: How a date is written: ``ISO8601`` or a ``strptime`` format.
+        format: How a date is written: ``ISO8601`` (as ``ISO_DATE``) or a ``strptime`` format.
         parts: Of a date: ``days`` (since 1970, with a fraction), ``year``, ``month``, ``day``,
             ``weekday`` (Monday is 0), ``hour``, ``minute``.
         values: Of a category: the text with code 2, 3, ...; 0 is any other, 1 is missing.
@@ -254,8 +260,14 @@ def _to_dates(column: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     """Dates without a zone, in UTC where they had one; NaT where unreadable."""
     if not pd.api.types.is_datetime64_any_dtype(column):
         column = clean(column.astype("str"))
+        # Any other form ends in a digit; without one pandas would read "now", too.
+        written = re.compile(ISO_DATE if form == "ISO8601" else r".*\d")
+        found = [bool(written.fullmatch(text)) for text in column.fillna("")]
+        column = column.where(np.array(found))
+        # In nanoseconds a date far off would overflow, and with it those of other rows.
+        column = column.str.replace(r"(\.\d{6})\d+", r"\1", regex=True)
     dates = pd.to_datetime(column, format=form, errors="coerce", utc=True)
-    return dates.dt.tz_localize(None)
+    return dates.where(dates.dt.year.between(1, 9999)).dt.tz_localize(None)
 
 
 def _date_parts(dates: pd.Series[Any], parts: tuple[str, ...]) -> Floats:

@@ -47,12 +47,21 @@ def number(text):
 def moment(text, form, parts):
     """The parts of a date, in UTC where it has a zone; not numbers where it is none."""
     try:
-        when = datetime.fromisoformat(text) if form == "ISO8601" else datetime.strptime(text, form)
-    except ValueError:
+        when = iso(text) if form == "ISO8601" else datetime.strptime(text, form)
+        when = when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return [np.nan] * len(parts)
-    when = when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
     special = {"days": when.timestamp() / 86400, "weekday": when.weekday()}
     return [special[part] if part in special else getattr(when, part) for part in parts]
+
+
+def iso(text):
+    """A date in the order of ISO 8601, with any of the marks that the pattern allows."""
+    found = re.fullmatch(SPEC["inputs"]["dates"], text)
+    if not found:
+        raise ValueError(text)
+    year, _, month, day, time, zone = found.groups("")
+    return datetime.fromisoformat(f"{year}-{month:0>2}-{day or 1:0>2}{time}{zone}")
 
 
 def all_numbers(cells):

@@ -224,6 +224,19 @@ def test_files_of_many_sorts(tmp_path: Path) -> None:
     assert (turned[..., 6:] == 255).all()
 
 
+def test_bytes_are_pixels_also_where_floats_were_trained_on() -> None:
+    pixels = _bytes(30, 8, 8)
+    preprocessing = load((pixels / 255, np.arange(30) % 2)).preprocessing()
+    np.testing.assert_array_equal(raw_inputs(preprocessing, pixels)[:, 0], pixels)
+    np.testing.assert_array_equal(raw_inputs(preprocessing, pixels / 255)[:, 0], pixels)
+    masks = pixels // 128
+    np.testing.assert_array_equal(raw_inputs(preprocessing, masks)[:, 0], 255 * masks)
+    with pytest.raises(TaskError, match=r"0 to 1, as in training, but reach 2\d\d. Bring"):
+        raw_inputs(preprocessing, pixels.astype(float))
+    with pytest.raises(TaskError, match=r"0 to 16, as in training, but reach 2\d\d. Bring"):
+        raw_inputs(load("digits").preprocessing(), pixels)
+
+
 def test_prediction_from_other_images_than_trained_is_refused() -> None:
     preprocessing = load((_bytes(30, 8, 8, 3), np.arange(30) % 2)).preprocessing()
     with pytest.raises(TaskError, match=r"3 channels .* \(5, 8, 8\)"):

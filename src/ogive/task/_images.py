@@ -45,7 +45,8 @@ class ImageInputs(Inputs):
     A file is opened with Pillow (a JPEG at a reduced scale of at least twice the size, by
     ``draft``), turned as its EXIF says, laid on white where it is transparent, made grey (``L``)
     or colour (``RGB``) and resized with Pillow's bilinear filter. An array is multiplied by
-    ``scale``, rounded and clipped to 0...255, and resized likewise if it has another size.
+    ``scale``, rounded and clipped to 0...255, and resized likewise if it has another size. Bytes
+    stay as they are where training had bytes, or floats of up to 1.
 
     Attributes:
         channels: 1 is grey, 3 is colour.
@@ -210,7 +211,7 @@ class ImageInputs(Inputs):
     def _read_array(self, images: Array) -> npt.NDArray[np.uint8]:
         images = _channels_first(images, self._layout_of(images.shape))
         self._check_array(images)
-        if images.dtype != np.uint8 or self.scale != 1:
+        if not self._are_pixels(images):
             scaled = images.astype(np.float32) * np.float32(self.scale)
             images = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
         if images.shape[2:] == (self.height, self.width):
@@ -238,13 +239,19 @@ class ImageInputs(Inputs):
             f"have {shape}. Convert them."
         )
 
+    def _are_pixels(self, images: Array) -> bool:
+        """Whether they are of 0...255 already: bytes are, also after training on floats up to 1."""
+        if images.dtype != np.uint8:
+            return False
+        return self.scale == 1 or (self.scale == 255 and images.max(initial=0) > 1)
+
     def _check_array(self, images: Array) -> None:
         if 0 in images.shape[1:]:
             raise TaskError(
                 f"Images must have a height and a width, but have the shape {images.shape[1:]}. "
                 "Leave them out."
             )
-        if images.dtype == np.uint8 or not images.size:
+        if self._are_pixels(images) or not images.size:
             return
         _check_real(images)
         low, high = images.min(), images.max()
@@ -256,6 +263,12 @@ class ImageInputs(Inputs):
             raise TaskError(
                 f"Images must have values of 0 to 255, as in training, but reach only {high:g}. "
                 "Multiply them by 255."
+            )
+        largest = 255 / self.scale
+        if high > 2 * largest:  # A little beyond is what resizing makes, and is clipped.
+            raise TaskError(
+                f"Images must have values of 0 to {largest:g}, as in training, but reach {high:g}. "
+                "Bring them to that range."
             )
 
     def normalizer(self, train: Split) -> nn.Module:

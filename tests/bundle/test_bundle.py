@@ -201,6 +201,9 @@ def test_the_script_of_a_bundle_reads_the_pixels_that_ogive_reads(written, tmp_p
     read = runpy.run_path(str(written[0] / "predict.py"))["read"]
     expected = images().inputs.read([tmp_path / "large.jpg"])[0]
     assert np.array_equal(read(tmp_path / "large.jpg"), expected)
+    Image.fromarray(noise[..., 0]).convert("F").save(tmp_path / "deep.tif")
+    with pytest.raises(SystemExit, match=r"8 or 16 bits.*deep\.tif has 32"):
+        read(tmp_path / "deep.tif")
 
 
 class Counting(nn.Module):

@@ -224,6 +224,53 @@ def test_files_of_many_sorts(tmp_path: Path) -> None:
     assert (turned[..., 6:] == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
+)
+def test_images_in_memory_are_read_as_their_files(
+    tmp_path: Path, mode: str, channels: int
+) -> None:
+    images = [Image.fromarray(_bytes(9, 8, 3, seed=seed)).convert(mode) for seed in range(30)]
+    task = load((images, np.arange(30) % 2))
+    assert task.shape == (channels, 9, 8)
+    images[0].save(tmp_path / "image.png")
+    raw = raw_inputs(task.preprocessing(), images[0])
+    np.testing.assert_array_equal(raw_inputs(task.preprocessing(), tmp_path / "image.png"), raw)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_images_of_an_unknown_range_are_refused(tmp_path: Path, mode: str) -> None:
+    folder = _folder(tmp_path / "pets")
+    preprocessing = load(folder).preprocessing()
+    deep = Image.fromarray(_bytes(10, 12)).convert(mode)
+    deep.save(folder / "cat" / "deep.tif")
+    with pytest.raises(TaskError, match=rf"8 or 16 bits.*deep\.tif with 32 \(mode {mode}\).*Conv"):
+        load(folder)
+    with pytest.raises(TaskError, match=r"8 or 16 bits.*deep\.tif with 32"):
+        raw_inputs(preprocessing, folder / "cat" / "deep.tif")
+    with pytest.raises(TaskError, match=r"8 or 16 bits a channel, but Pillow opens one"):
+        load(([deep] * 30, np.arange(30) % 2))
+
+
+def test_portraits_that_were_held_sideways_stay_portraits(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(20):
+        path = tmp_path / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(_bytes(30, 40, 3, seed=number)).save(path, exif=exif)
+    assert load(tmp_path).shape == (3, 40, 30)
+
+
+def test_a_file_for_a_network_of_four_channels_is_refused(tmp_path: Path) -> None:
+    preprocessing = load((_bytes(30, 9, 9, 4), np.arange(30) % 2)).preprocessing()
+    path = _write(tmp_path / "image.png")
+    with pytest.raises(
+        TaskError, match=r"grey or colour, but training had 4 channels\. Give arrays"
+    ):
+        raw_inputs(preprocessing, path)
+
+
 def test_bytes_are_pixels_also_where_floats_were_trained_on() -> None:
     pixels = _bytes(30, 8, 8)
     preprocessing = load((pixels / 255, np.arange(30) % 2)).preprocessing()

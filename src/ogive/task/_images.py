@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,9 @@ _MOST_CHANNELS: Final = 16
 _NAMED: Final = 100
 _SAMPLE: Final = 20_000
 _THREADS: Final = min(8, os.cpu_count() or 1)
+_GREY: Final = ("1", "L", "LA", "I;16", "I;16B")
+_ORIENTATION: Final = 0x0112
+_SIDEWAYS: Final = (5, 6, 7, 8)
 _UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -109,18 +112,27 @@ class ImageInputs(Inputs):
         cls, items: Sequence[Path], size: Any, broken: dict[str, str]
     ) -> tuple[ImageInputs, list[str]]:
         """Reads only the heads of the files."""
-        sides, grey = [], True
+        heads = []
         for path in items:
             try:
                 with Image.open(path) as image:
-                    sides.append((image.height, image.width))
-                    grey = grey and image.mode in ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+                    heads.append(_head(image))
+            except TaskError:
+                raise
             except _UNREADABLE as error:
                 broken[str(path)] = _reason(error)
-        if not sides:
+        if not heads:
             _refuse(broken)
-        height, width = _wanted(size) or _median(sides, _LARGEST_SIDE)
-        return cls(1 if grey else 3, height, width), _resizing(sides, height, width)
+        return cls._of_heads(heads, size, _LARGEST_SIDE)
+
+    @classmethod
+    def _of_heads(
+        cls, heads: Sequence[_Head], size: Any, largest: int | None
+    ) -> tuple[ImageInputs, list[str]]:
+        sides = [head.sides for head in heads]
+        height, width = _wanted(size) or _median(sides, largest)
+        channels = 1 if all(head.grey for head in heads) else 3
+        return cls(channels, height, width), _resizing(sides, height, width)
 
     @classmethod
     def _of_arrays(
@@ -129,7 +141,7 @@ class ImageInputs(Inputs):
         del broken
         alike = isinstance(items, np.ndarray)
         if not alike and isinstance(items[0], Image.Image):
-            items = [np.asarray(image) for image in items]
+            return cls._of_heads([_head(image) for image in items], size, None)
         layout, channels = _find_layout(np.shape(items[0]))
         shapes = {items.shape[1:]} if alike else {np.shape(each) for each in items}
         if any(0 in shape for shape in shapes):
@@ -194,6 +206,12 @@ class ImageInputs(Inputs):
         return rows
 
     def _read_image(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        _check_bits(image)
+        if self.channels not in (1, 3):
+            raise TaskError(
+                "An image that is not an array is read as grey or colour, but training had "
+                f"{self.channels} channels. Give arrays (n, height, width, {self.channels})."
+            )
         mode = "L" if self.channels == 1 else "RGB"
         side = 2 * max(self.height, self.width)
         image.draft(mode, (side, side))
@@ -338,6 +356,35 @@ def files_below(folder: Path) -> list[Path]:
         for path in found
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+class _Head(NamedTuple):
+    """What is known of an image before its pixels are read.
+
+    Attributes:
+        sides: Its height and width, once it is turned as its EXIF says.
+        grey: Whether it has no colours.
+    """
+
+    sides: tuple[int, int]
+    grey: bool
+
+
+def _head(image: Image.Image) -> _Head:
+    _check_bits(image)
+    sides = image.height, image.width
+    # Asked of other files, Pillow would read a PNG to its end.
+    turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    return _Head(sides[::-1] if turned else sides, image.mode in _GREY)
+
+
+def _check_bits(image: Image.Image) -> None:
+    if image.mode in ("I", "F"):
+        raise TaskError(
+            "An image must have 8 or 16 bits a channel, but Pillow opens "
+            f"{getattr(image, 'filename', '') or 'one'} with 32 (mode {image.mode}), whose range is "
+            "unknown. Convert it, or give arrays of one range."
+        )
 
 
 def _to_numpy(items: Any) -> Any:

@@ -17,9 +17,13 @@ def read(path):
     wanted = SPEC["inputs"]
     mode = "L" if wanted["channels"] == 1 else "RGB"
     side = 2 * max(wanted["height"], wanted["width"])
+    if wanted["channels"] not in (1, 3):
+        sys.exit(f"A file gives 1 or 3 channels, but model.onnx takes {wanted['channels']}.")
     image = Image.open(path)
     image.draft(mode, (side, side))  # a large JPEG is read smaller
     image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        sys.exit(f"An image must have 8 or 16 bits a channel, but {path} has 32. Convert it.")
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:

@@ -81,6 +81,13 @@ def test_folders_named_like_numbers_are_classes(tmp_path: Path) -> None:
     assert load(tmp_path).labels == ("001", "1.5", "NA")
 
 
+def test_only_folders_that_are_no_data_are_no_classes(tmp_path: Path) -> None:
+    for number, label in enumerate(("_none_", "cat", "__MACOSX", ".thumbnails")):
+        for each in range(5):
+            _write(tmp_path / label / f"{each}.png", seed=10 * number + each)
+    assert load(tmp_path).labels == ("_none_", "cat")
+
+
 @pytest.mark.parametrize("name", ["mnist_t10k", "cifar10_16x16_5k", "cifar10_32x32_512"])
 def test_real_archives(data: Path, name: str) -> None:
     task = load(data / f"{name}.npz")

@@ -23,6 +23,7 @@ from ogive.task._tabular import to_frame
 
 __all__ = ["BUILT_IN", "Source", "read_source"]
 
+_NO_DATA: Final = ("__MACOSX", "__pycache__")
 _TARGET_NAMES: Final = ("target", "label", "class", "y")
 _FORMS: Final = (
     "a built-in name, a folder with a subfolder a class, an .npz, .csv, .tsv or .parquet file, "
@@ -146,7 +147,11 @@ def _from_classes(path: Path, name: str) -> Source:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(each for each in path.iterdir() if each.is_dir() and each.name[0] not in "._")
+    return sorted(
+        each
+        for each in path.iterdir()
+        if each.is_dir() and not each.name.startswith(".") and each.name not in _NO_DATA
+    )
 
 
 def _from_archive(archive: Archive, name: str) -> Source:

@@ -120,6 +120,23 @@ def test_archives_by_the_names_of_their_arrays(tmp_path: Path, names: tuple[str,
     assert load(tmp_path / "a.npz").key == load(arrays).key
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("class_names", ("cat", "dog")),
+        ("label_names", ("cat", "dog")),
+        ("target_names", ("cat", "dog")),
+        ("feature_names", ("0", "1")),
+        ("file_names", ("0", "1")),
+    ],
+)
+def test_names_in_an_archive_are_of_classes_where_they_say_so(
+    name: str, labels: tuple[str, ...]
+) -> None:
+    arrays = {"x": _bytes(30, 8, 8), "y": np.arange(30) % 2, name: np.array(["cat", "dog"])}
+    assert load(arrays).labels == labels
+
+
 def test_archives_with_splits_and_a_column_of_labels(tmp_path: Path) -> None:
     arrays = {}
     for seed, split in enumerate(("train", "val", "test")):

@@ -103,7 +103,7 @@ def _place(key: str) -> tuple[SplitName, str] | None:
     words = re.findall(r"[a-z]+", key.lower())
     if key in ("arr_0", "arr_1"):
         return "train", _ROLES[int(key[-1])]
-    if len(words) > 1 and words[-1] == "names":
+    if words[-1:] == ["names"] and any(_ROLE_WORDS.get(word) == "targets" for word in words):
         return "train", "names"
     splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     roles = [_ROLE_WORDS[word] for word in words if word in _ROLE_WORDS]

@@ -66,7 +66,7 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a missing cell in the target": (
         lambda: _frame().assign(target=["a", None, "NA", *["b"] * 57]),
-        r"needs a target.*'target' is missing in 2 of 60 rows \(rows 1, 2.*Fill",
+        r"needs a target.*'target' is missing in 2 of 60 rows \(rows 1, 2.*Fill.*NA, .*None mean that it is missing, so rename",
     ),
     "a value missing": (
         lambda: (TABLE, _floats(row=3, value=np.nan)),

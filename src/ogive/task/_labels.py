@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ogive.errors import TaskError, did_you_mean
-from ogive.task._columns import clean, is_text
+from ogive.task._columns import MISSING, clean, is_text
 from ogive.task._target import Classes, Problem
 
 __all__ = ["find_classes", "to_numbers", "to_values"]
@@ -179,7 +179,8 @@ def _check_present(column: pd.Series[Any]) -> None:
         rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise TaskError(
             f"Every row needs a target, but {column.name!r} is missing in {len(missing)} of "
-            f"{len(column)} rows (rows {rows}, counted from 0). Fill them in or remove the rows."
+            f"{len(column)} rows (rows {rows}, counted from 0). Fill them in or remove the rows; "
+            f"{', '.join(MISSING[1:])} mean that it is missing, so rename a class of such a name."
         )
 
 

@@ -195,6 +195,34 @@ def test_the_spaces_own_rules_hold():
         SearchSpace(space.decisions, valid=lambda _: "never").sample(rng)
 
 
+@pytest.mark.parametrize("options", [(8, 16, 32, 64), tuple(range(4))])
+def test_a_rule_that_joins_decisions_is_kept_by_changing_several(options):
+    """No change of one decision keeps a sum."""
+    wanted = sum(options) * 3
+    space = SearchSpace(
+        [Decision(f"w{i}", "ordinal", options=options) for i in range(12)],
+        valid=lambda a: None if sum(a.values()) == wanted else f"the sum is not {wanted}",
+    )
+    rng = Random(0)
+    parent, other = space.sample(rng), space.sample(rng)
+    for _ in range(20):
+        child = space.mutate(parent, rng)
+        assert child != parent
+        assert sum(p != c for p, c in zip(parent.values(), child.values(), strict=True)) <= 4
+        assert space.validate(child) == child
+        assert space.validate(space.cross(child, other, rng))
+
+
+def test_an_architecture_that_no_valid_one_is_found_from_stays_as_it_is():
+    zeros, ones = (Architecture({f"w{i}": value for i in range(40)}) for value in (0, 1))
+    space = SearchSpace(
+        [Decision(path, "ordinal", options=(0, 1)) for path in zeros],
+        valid=lambda a: None if a in (zeros, ones) else "all are alike",
+    )
+    assert space.mutate(zeros, Random(0)) == zeros
+    assert space.cross(ones, zeros, Random(0)) == ones
+
+
 NESTED = SearchSpace(
     [
         Decision("op", "categorical", options=("conv", "skip")),

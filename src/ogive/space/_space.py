@@ -23,6 +23,9 @@ __all__ = ["SearchSpace"]
 _TRIES = 2000
 """Architectures drawn in vain before a space is said to have no valid one."""
 
+_PATIENCE = 100
+"""Mutations in vain after which one more decision is changed at once."""
+
 _Asked = tuple[Decision, Callable[[Random], Value], Sequence[tuple[Condition, ...]]]
 """A decision, what draws its value, and when it is asked."""
 
@@ -167,7 +170,7 @@ class SearchSpace:
         Raises:
             SpaceError: If none of many draws was valid.
         """
-        return self._first_valid(lambda: self._draw(rng))
+        return self._first_valid(lambda _: self._draw(rng))
 
     def _draw(self, rng: Random) -> Architecture:
         decided: dict[str, Value] = {}
@@ -176,15 +179,20 @@ class SearchSpace:
                 decided[decision.path] = draw(rng)
         return Architecture(decided, frozen=True)
 
-    def _first_valid(self, draw: Callable[[], Architecture]) -> Architecture:
+    def _first_valid(
+        self, draw: Callable[[int], Architecture], otherwise: Architecture | None = None
+    ) -> Architecture:
+        """Draws, told how often that was in vain, until one is valid; ``otherwise`` if none is."""
         if self._valid is None:
-            return draw()
+            return draw(0)
         reason = None
-        for _ in range(_TRIES):
-            architecture = draw()
+        for tries in range(_TRIES):
+            architecture = draw(tries)
             reason = self._valid(architecture)
             if reason is None:
                 return architecture
+        if otherwise is not None:
+            return otherwise
         raise SpaceError(
             f"A space needs valid architectures that can be found by drawing, but {_TRIES} draws "
             f"from {self.name!r} were all ruled out, the last because: {reason}. "
@@ -195,16 +203,22 @@ class SearchSpace:
         """Draws an architecture that differs in one decision, chosen uniformly among the active.
 
         Decisions that the change makes active are drawn; those that it makes inactive are gone.
-        The only architecture of a space is returned as it is.
+        Where a rule excludes all that differ in one, it differs in several. The only architecture
+        of a space, and one that no valid one is found from, is returned as it is.
         """
         free = [path for path in architecture if self._by_path[path].size > 1]
         if not free:
             return architecture
-        return self._first_valid(lambda: self._mutated(architecture, rng.choice(free), rng))
 
-    def _mutated(self, architecture: Architecture, path: str, rng: Random) -> Architecture:
-        changed = self._by_path[path].another(architecture[path], rng)
-        return self._with(architecture, path, changed, rng)
+        def mutated(tries: int) -> Architecture:
+            child = architecture
+            for path in rng.sample(free, min(1 + tries // _PATIENCE, len(free))):
+                if path in child:
+                    changed = self._by_path[path].another(child[path], rng)
+                    child = self._with(child, path, changed, rng)
+            return child
+
+        return self._first_valid(mutated, architecture)
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
         """Changes a decision; of those that hang on it, draws the new and drops the inactive."""
@@ -232,7 +246,10 @@ class SearchSpace:
         return depending
 
     def cross(self, a: Architecture, b: Architecture, rng: Random) -> Architecture:
-        """Draws a child: each active decision from either parent that has it, else drawn."""
+        """Draws a child: each active decision from either parent that has it, else drawn.
+
+        Where no valid one is found, the child is its first parent.
+        """
 
         def inherit(decision: Decision) -> Value:
             parents = [parent for parent in (a, b) if decision.path in parent]
@@ -240,7 +257,7 @@ class SearchSpace:
                 return decision.sampler()(rng)
             return rng.choice(parents)[decision.path]
 
-        return self._first_valid(lambda: self.walk(inherit))
+        return self._first_valid(lambda _: self.walk(inherit), a)
 
     def neighbours(self, architecture: Architecture, rng: Random) -> Iterator[Architecture]:
         """Yields the valid architectures that differ in one decision, in the space's order.

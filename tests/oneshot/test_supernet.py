@@ -10,6 +10,7 @@ from ogive.engine import search
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import Recipe, Run
 from ogive.executors import SerialExecutor
+from ogive.nn import Supernet, record
 from ogive.oneshot import PATHS, Inherited, train_supernet
 from ogive.oneshot._course import Course
 from ogive.oneshot._supernet import _Training
@@ -164,3 +165,19 @@ def test_a_step_goes_down_the_mean_gradient_of_its_paths(clip, network, digits, 
         gradient = torch.zeros(()) if parameter.grad is None else parameter.grad
         after = dict(one._weights.supernet.named_parameters())[name]
         torch.testing.assert_close(after, before[name] - 0.1 * gradient)
+
+
+@pytest.mark.parametrize("samples", [257, 258])
+def test_rows_beyond_a_batch_weigh_as_much_as_the_others(samples, digits):
+    def flat(choose, data):
+        width = choose.value("width", (4, 8))
+        return nn.Sequential(
+            nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, width), nn.Linear(width, data.outputs)
+        )
+
+    supernet = Supernet(flat, digits, record(flat, digits))
+    norm = Inherited(supernet, digits, samples=samples).network({"width": 4}, device="cpu")[1]
+    rows = torch.linspace(0, len(digits.train) - 1, samples).long()
+    inputs = digits.normalizer()(digits.train.take(rows)[0]).flatten(1)
+    torch.testing.assert_close(norm.running_mean, inputs.mean(0), rtol=0, atol=0.01)
+    torch.testing.assert_close(norm.running_var, inputs.var(0), rtol=0.1, atol=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,6 +21,7 @@ __all__ = ["Inherited", "Statistics"]
 Statistics = Literal["recalibrated", "tracked"]
 
 _BATCH = 256
+"""Rows of a batch that statistics are measured on, at most."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Inherited:
             rows = torch.linspace(0, len(self.task.train) - 1, count).long()
             shuffled = rows[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
             with torch.no_grad():
-                for part in torch.split(shuffled, _BATCH):
+                # Equal parts, since each weighs the same; of one row alone there is no variance.
+                for part in shuffled.tensor_split(math.ceil(count / _BATCH)):
                     self._inputs.append(normalizer(self.task.train.take(part)[0]))
         return (each.to(device) for each in self._inputs)
 

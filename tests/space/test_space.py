@@ -152,6 +152,20 @@ def test_a_number_is_drawn_mutated_and_listed_on_its_own_scale():
         next(space.enumerate())
 
 
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("count", [13, 20, 33, 64, 1000])
+def test_the_next_integers_are_near(count, log):
+    decision = Decision("n", "integer", low=1, high=count, log=log)
+    for value in decision.values():
+        near = list(decision.near(value))
+        assert value not in near
+        assert near == sorted(set(near))
+        assert set(near) >= {value - 1, value + 1} - {0, count + 1}
+        assert all(decision.why_not(other) is None for other in near)
+    steps = Decision("n", "integer", low=0, high=90, step=5)
+    assert set(steps.near(45)) >= {40, 50}
+
+
 def test_a_decision_that_hangs_on_two_parents_is_asked_under_either():
     shared = ((Condition("a", frozenset("x")),), (Condition("b", frozenset("y")),))
     space = SearchSpace(

@@ -137,8 +137,8 @@ def test_what_a_step_makes_active_is_the_same_each_time_and_comes_to_an_end():
     strategy, twin = LocalSearch(space, starts=1), LocalSearch(space, starts=1)
     for each in (strategy, twin):
         told(each, centre, 1.0, 0)
-    neighbours = set(asked(strategy, 9, 1))
-    assert neighbours == set(asked(twin, 9, 2))
+    neighbours = set(asked(strategy, 11, 1))
+    assert neighbours == set(asked(twin, 11, 2))
     assert sum(architecture["depth"] == 2 for architecture in neighbours) == 1
     for number, neighbour in enumerate(neighbours, start=1):
         assert len(asked(strategy, 1)) == 1

@@ -242,7 +242,7 @@ class Decision:
             if len(change) in self.sizes:
                 yield tuple(o for o in self.options if o in change)
 
-    def near(self, value: Value) -> Iterable[Value]:
+    def near(self, value: Any) -> Iterable[Value]:
         """Returns the values one step away: all others of a short list, both sides of a number."""
         if self.kind == "subset":
             return self._near_subsets(value)
@@ -250,8 +250,10 @@ class Decision:
             return (other for other in self.values() if other != value)
         steps = (-_STEP, -_STEP / 10, _STEP / 10, _STEP)
         here = self.to_unit(value)
-        moved = {self.from_unit(min(1.0, max(0.0, here + step))): None for step in steps}
-        return (other for other in moved if other != value)
+        moved = {self.from_unit(min(1.0, max(0.0, here + step))) for step in steps}
+        if self.kind == "integer":
+            moved |= {max(self.low, value - self.step), min(self.high, value + self.step)}
+        return sorted(moved - {value})
 
     # Numbers on the unit interval
 

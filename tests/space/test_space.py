@@ -152,6 +152,15 @@ def test_a_number_is_drawn_mutated_and_listed_on_its_own_scale():
         next(space.enumerate())
 
 
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.booleans(), SEEDS)
+def test_an_integer_is_its_own_place_on_the_unit_interval(low, span, log, seed):
+    decision = Decision("n", "integer", low=low, high=low + span, log=log)
+    rng = Random(seed)
+    for value in (low, low + span, *(rng.randint(low, low + span) for _ in range(20))):
+        assert 0 <= decision.to_unit(value) <= 1
+        assert decision.from_unit(decision.to_unit(value)) == value
+
+
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("count", [13, 20, 33, 64, 1000])
 def test_the_next_integers_are_near(count, log):

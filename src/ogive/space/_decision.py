@@ -264,22 +264,24 @@ class Decision:
         if self.low == self.high:
             return 0.0
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            low, high = self._ends
+            return math.log(value / low) / math.log(high / low)
         return float(value - self.low) / (self.high - self.low)
 
     def from_unit(self, unit: float) -> int | float:
         """Maps [0, 1] to a number; each integer has an equal share (on its scale)."""
+        low, high = self._ends
+        value = low * (high / low) ** unit if self.log else low + (high - low) * unit
         if self.kind == "real":
-            value = self._scale(self.low, self.high, unit)
             return min(self.high, max(self.low, value))
-        # Half a step on either side, so that the ends are as likely as the rest.
-        half = self.step / 2
-        value = self._scale(self.low - half, self.high + half, unit)
-        steps = int((value - self.low + half) // self.step)
+        steps = int((value - low) // self.step)
         return int(self.low) + self.step * min(max(0, steps), int(self.size) - 1)
 
-    def _scale(self, low: float, high: float, unit: float) -> float:
-        return low * (high / low) ** unit if self.log else low + (high - low) * unit
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Half a step beyond the range of integers, so that its ends are as likely as the rest."""
+        half = self.step / 2 if self.kind == "integer" else 0.0
+        return self.low - half, self.high + half
 
     # Narrowing
 

@@ -119,6 +119,33 @@ def test_only_the_routed_weights_take_gradients(supernet, images):
     assert stem.grad[4:].abs().sum() == 0
 
 
+def test_tied_weights_are_one(digits, images):
+    class Tied(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.body = nn.Linear(64, width), nn.Linear(width, width)
+            self.again, self.head = nn.Linear(width, width), nn.Linear(width, 10)
+            self.again.weight = self.body.weight
+
+        def forward(self, x):
+            return self.head(self.again(self.body(self.first(x.flatten(1)))))
+
+    def tied(choose, data):
+        return Tied(choose.value("width", (4, 6)))
+
+    supernet = Supernet(tied, digits, record(tied, digits))
+    assert sum("body" in name or "again" in name for name in supernet.state_dict()) == 3
+    for width in (4, 6):
+        alone, route = supernet.extract({"width": width}), supernet.route({"width": width})
+        assert alone.again.weight is alone.body.weight
+        assert torch.equal(route(images), alone(images))
+        for network_of in (alone, route):
+            network_of(images).square().mean().backward()
+        shared = next(p for name, p in supernet.named_parameters() if "body:Linear/w" in name)
+        torch.testing.assert_close(shared.grad[:width, :width], alone.body.weight.grad)
+        supernet.zero_grad()
+
+
 def test_a_step_of_an_optimizer_on_a_route_is_the_step_of_its_network(supernet, images):
     architecture = {"width": 8, "blocks": 2, "blocks.0.op": "conv", "blocks.1.op": "conv",
                     "blocks.0.kernel": 3, "blocks.1.kernel": 3}  # fmt: skip

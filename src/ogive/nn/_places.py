@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ class Place:
         learned: Whether it is a parameter; else it is a statistic of the data.
         kernel: Whether all dimensions but two are those of a convolution's kernel.
         packed: How many tensors of one size torch keeps in this one, in rows and in columns.
+        tied: The other modules that have the same tensor, each with its name there.
     """
 
     name: str
@@ -43,20 +44,20 @@ class Place:
     learned: bool
     kernel: bool
     packed: tuple[int, int]
+    tied: list[tuple[nn.Module, str]] = field(default_factory=list)
 
     @property
     def tensor(self) -> Tensor:
-        tensor = self._store[self.attribute]
+        tensor = self._store(self.module)[self.attribute]
         assert tensor is not None
         return tensor
 
     def put(self, tensor: Tensor) -> None:
-        """Sets any tensor there, one with a history too: the module computes with it."""
-        self._store[self.attribute] = tensor
+        """Sets any tensor there, one with a history too: the modules compute with it."""
+        for module, attribute in ((self.module, self.attribute), *self.tied):
+            self._store(module)[attribute] = tensor
 
-    @property
-    def _store(self) -> dict[str, Tensor | None]:
-        module = self.module
+    def _store(self, module: nn.Module) -> dict[str, Tensor | None]:
         return module._parameters if self.learned else module._buffers  # type: ignore[return-value]  # noqa: SLF001
 
 
@@ -69,20 +70,23 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
         network: A network, as it was built.
         options: The options of ``choose.layer`` that made its modules.
     """
-    seen: set[int] = set()
+    found: dict[int, Place] = {}
     for name, module in _walk(network, "", options, set()):
         tensors = [(key, value, True) for key, value in module._parameters.items()]  # noqa: SLF001
         if isinstance(module, _NormBase):
             tensors += [(key, module._buffers.get(key), False) for key in _TRACKED]  # type: ignore[misc]  # noqa: SLF001
         for key, value, learned in tensors:
-            if value is None or id(value) in seen:
+            if value is None:
                 continue
-            seen.add(id(value))
+            if id(value) in found:
+                found[id(value)].tied.append((module, key))
+                continue
             kernel = isinstance(module, _ConvNd) and value.dim() > 2
             packed = _packed(module, key, value)
             # What one direction gives and what both give is not the same.
             both = "[both]" if packed[1] == 2 else ""
-            yield Place(f"{name}/{key}{both}", module, key, learned, kernel, packed)
+            found[id(value)] = Place(f"{name}/{key}{both}", module, key, learned, kernel, packed)
+    yield from found.values()
 
 
 def _packed(module: nn.Module, key: str, tensor: Tensor) -> tuple[int, int]:

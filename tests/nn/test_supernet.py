@@ -177,6 +177,30 @@ def test_the_seed_decides_the_weights(supernet, digits):
         assert torch.equal(value, again.state_dict()[name])
 
 
+def test_a_network_draws_the_same_constants_each_time(digits, images):
+    class Features(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.register_buffer("directions", torch.randn(64, 16))
+            self.head = nn.Sequential(nn.Linear(16, width), nn.Linear(width, 10))
+
+        def forward(self, x):
+            return self.head(torch.cos(x.flatten(1) @ self.directions))
+
+    def features(choose, data):
+        return Features(choose.value("width", (4, 6)))
+
+    supernet = Supernet(features, digits, record(features, digits))
+    architecture = {"width": 4}
+    before = torch.get_rng_state()
+    alone = supernet.extract(architecture)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    for other in (supernet.extract(architecture), supernet.route(architecture)):
+        assert torch.equal(other(images), alone(images))
+    assert torch.equal(supernet.mix(architecture)(images), alone(images))
+
+
 def test_what_no_architecture_had_is_refused(supernet, digits):
     small = Supernet(network, digits, supernet.space.fix({"width": 4}))
     with pytest.raises(SpaceError, match=r"\(4, 1, 3, 3\).*\(8, 1, 3, 3\) is needed"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,7 +52,7 @@ class Supernet(nn.Module):
         network: The network function.
         task: What its networks are for.
         space: What may be chosen; narrower than the function's own, if you like.
-        seed: Of the initial weights.
+        seed: Of the initial weights, and of constants that a network draws.
 
     Raises:
         SpaceError: If a network of the space cannot be built.
@@ -64,6 +65,7 @@ class Supernet(nn.Module):
         self.space = space
         self._network = network
         self._task = task
+        self._seed = seed
         self._routes: OrderedDict[Architecture, Route] = OrderedDict()
         with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
             torch.manual_seed(seed)
@@ -113,6 +115,13 @@ class Supernet(nn.Module):
         network = build_answered(self._network, self._task, answers)
         return network, list(places(network, answers.options))
 
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Lets a network that is built again draw the same constants."""
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(self._seed)
+            yield
+
     def _initialise(self, place: Place, shape: torch.Size) -> None:
         """Takes the tensor as its own network initialised it; where that is smaller, more alike."""
         if place.name in self._parameters or place.name in self._buffers:
@@ -136,7 +145,7 @@ class Supernet(nn.Module):
         """
         key = Architecture(architecture)
         if key not in self._routes:
-            with torch.random.fork_rng([]):
+            with self._seeded():
                 network, found = self._built(key)
             # Its constants, too: its weights are the shared ones, wherever those are.
             network.to(self._device)
@@ -176,7 +185,7 @@ class Supernet(nn.Module):
             SpaceError: If it needs weights that no architecture of the space has.
         """
         weights: dict[str, Tensor] = {}
-        with torch.random.fork_rng([]):
+        with self._seeded():
             network, branches = mixed(self._network, self._task, self.space, fixed or {}, weights)
             if parts > 1:
                 connect_partially(network, self._task, weights, parts)
@@ -185,7 +194,7 @@ class Supernet(nn.Module):
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Returns a plain network with a copy of the weights that its route computes with."""
-        with torch.random.fork_rng([]):
+        with self._seeded():
             network, found = self._built(architecture)
         network.to(self._device)
         with torch.no_grad():

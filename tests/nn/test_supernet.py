@@ -146,6 +146,20 @@ def test_tied_weights_are_one(digits, images):
         supernet.zero_grad()
 
 
+def test_what_a_network_freezes_stays_frozen(digits, images):
+    def frozen(choose, data):
+        first = nn.Linear(64, choose.value("width", (4, 6))).requires_grad_(False)
+        return nn.Sequential(nn.Flatten(), first, nn.Linear(first.out_features, data.outputs))
+
+    supernet = Supernet(frozen, digits, record(frozen, digits))
+    trained = {name for name, p in supernet.named_parameters() if p.requires_grad}
+    assert trained == {name for name in supernet.state_dict() if "/2:Linear/" in name}
+    assert len(trained) == 2
+    for width in (4, 6):
+        supernet({"width": width}, images).sum().backward()
+    assert all((p.grad is not None) == (n in trained) for n, p in supernet.named_parameters())
+
+
 def test_a_step_of_an_optimizer_on_a_route_is_the_step_of_its_network(supernet, images):
     architecture = {"width": 8, "blocks": 2, "blocks.0.op": "conv", "blocks.1.op": "conv",
                     "blocks.0.kernel": 3, "blocks.1.kernel": 3}  # fmt: skip

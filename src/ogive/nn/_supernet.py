@@ -131,7 +131,7 @@ class Supernet(nn.Module):
             drawn = torch.randint(own.numel(), shape)
             own = own.flatten()[drawn]
         if place.learned:
-            self.register_parameter(place.name, nn.Parameter(own))
+            self.register_parameter(place.name, nn.Parameter(own, place.tensor.requires_grad))
         else:
             self.register_buffer(place.name, own)
 

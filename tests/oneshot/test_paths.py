@@ -63,6 +63,25 @@ def test_paths_keep_the_rule_of_a_space(name):
             space.validate(architecture)
 
 
+@pytest.mark.parametrize("name", ["sandwich", "shrinking"])
+def test_the_teacher_is_the_largest_that_a_rule_allows(name):
+    few = SearchSpace(
+        [
+            Decision("w", "ordinal", options=(4, 8, 16)),
+            Decision("d", "ordinal", options=(1, 2, 3)),
+        ],
+        valid=lambda a: None if a["w"] * a["d"] <= 24 else "it is too large",
+    )
+    many = SearchSpace(
+        [Decision(f"w{i}", "integer", low=1, high=20) for i in range(8)],
+        valid=lambda a: None if sum(a.values()) <= 100 else "it is too large",
+    )
+    for step in range(10):
+        first = PATHS[name](few, Random(step), 0.0)[0]
+        assert first.to_json() == {"w": 8, "d": 3}
+        assert sum(PATHS[name](many, Random(step), 0.0)[0].values()) == 100
+
+
 def test_the_sandwich_has_the_largest_first_and_the_smallest_last(space):
     paths = PATHS["sandwich"](space, Random(0), 0.0)
     assert (paths[0]["width"], paths[0]["blocks"]) == (8, 2)

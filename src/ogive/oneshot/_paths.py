@@ -19,6 +19,9 @@ Paths = Callable[[SearchSpace, Random, float], list[Architecture]]
 
 What comes more than once counts as often."""
 
+_DRAWS = 8
+"""Architectures of which the largest is made larger where a rule excludes the largest of all."""
+
 
 def uniform(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
     """One architecture, drawn at random (SPOS, Guo et al. 2020, arXiv:1904.00420, section 3.2)."""
@@ -56,11 +59,11 @@ def sandwich(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
     """The largest architecture, two at random, and the smallest.
 
     The sandwich rule (Yu & Huang 2019, arXiv:1903.05134, section 3.1; BigNAS, Yu et al. 2020,
-    arXiv:2003.11142, section 3.1). The first teaches the others.
+    arXiv:2003.11142, section 3.1). The first teaches the others. Where a rule excludes the
+    largest, it is one that no allowed change of a decision makes larger.
     """
-    chosen = [largest(space, rng), space.sample(rng), space.sample(rng), _smallest(space, rng)]
-    valid = (a for a in chosen if space.reason_invalid(a) is None)
-    return list(dict.fromkeys(valid)) or [space.sample(rng)]
+    chosen = [_largest(space, rng), space.sample(rng), space.sample(rng), _smallest(space, rng)]
+    return list(dict.fromkeys(a for a in chosen if space.reason_invalid(a) is None))
 
 
 def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architecture]:
@@ -69,8 +72,8 @@ def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architec
     Progressive shrinking (OFA, Cai et al. 2020, arXiv:1908.09791, section 3.3), except that all
     numbers are opened at once, from the largest down: only the largest in the first fifth of the
     training, all from its middle on; that smaller kernels are the middle of larger ones, without
-    a transformation; and that the largest is trained all along, and the other one by its answers
-    alone.
+    a transformation; and that the largest (as :func:`sandwich` has it) is trained all along, and
+    the other one by its answers alone.
     """
     share = min(1.0, max(0.0, (progress - 0.2) / 0.3))
     opened = {
@@ -80,10 +83,8 @@ def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architec
     try:
         drawn = small.sample(rng)
     except SpaceError:  # A rule admits nothing so large.
-        drawn = space.sample(rng)
-    chosen = [largest(small, rng), drawn]
-    valid = (a for a in chosen if space.reason_invalid(a) is None)
-    return list(dict.fromkeys(valid))
+        small, drawn = space, space.sample(rng)
+    return list(dict.fromkeys([_largest(small, rng), drawn]))
 
 
 PATHS: Mapping[str, Paths] = MappingProxyType(
@@ -105,6 +106,25 @@ def _upper(decision: Decision, share: float) -> Sequence[Any]:
     places = (int(decision.high) - int(decision.low)) // step
     low = int(decision.low) + step * (places - math.floor(share * places))
     return low, int(decision.low) + step * places
+
+
+def _largest(space: SearchSpace, rng: Random) -> Architecture:
+    """The largest architecture; where a rule excludes it, the largest that a climb comes to.
+
+    That begins with the best of its neighbours and of some draws, and goes by the sum of all
+    numbers on the unit interval.
+    """
+    found = largest(space, rng)
+    if space.reason_invalid(found) is None:
+        return found
+    around = [*space.neighbours(found, rng), *(space.sample(rng) for _ in range(_DRAWS))]
+    while True:
+        sizes = space.encode(around).values.sum(axis=1)
+        larger = around[int(sizes.argmax())]
+        if larger is found:
+            return found
+        found = larger
+        around = [found, *space.neighbours(found, rng)]
 
 
 def _smallest(space: SearchSpace, rng: Random) -> Architecture:

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from ogive.oneshot import PATHS
-from ogive.space import Condition, Decision, SearchSpace
+from ogive.space import Condition, Decision, PoolSpace, SearchSpace
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -80,6 +80,17 @@ def test_the_teacher_is_the_largest_that_a_rule_allows(name):
         first = PATHS[name](few, Random(step), 0.0)[0]
         assert first.to_json() == {"w": 8, "d": 3}
         assert sum(PATHS[name](many, Random(step), 0.0)[0].values()) == 100
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_lie_in_a_pool(name):
+    numbers = SearchSpace([Decision(n, "ordinal", options=(1, 2, 4)) for n in "wd"])
+    pool = PoolSpace(numbers, [{"w": 1, "d": 1}, {"w": 2, "d": 1}, {"w": 2, "d": 2}])
+    for step in range(10):
+        paths = PATHS[name](pool, Random(step), step / 10)
+        assert set(paths) <= set(pool.enumerate())
+        if name in ("sandwich", "shrinking"):
+            assert paths[0].to_json() == {"w": 2, "d": 2}
 
 
 def test_the_sandwich_has_the_largest_first_and_the_smallest_last(space):

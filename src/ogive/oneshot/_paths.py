@@ -79,10 +79,10 @@ def shrinking(space: SearchSpace, rng: Random, progress: float) -> list[Architec
     opened = {
         d.path: _upper(d, share) for d in space.decisions if d.kind in ("ordinal", "integer")
     }
-    small = space.narrow(opened) if share < 1 and opened else space
     try:
+        small = space.narrow(opened) if share < 1 and opened else space
         drawn = small.sample(rng)
-    except SpaceError:  # A rule admits nothing so large.
+    except SpaceError:  # A rule admits nothing so large, or a pool has nothing.
         small, drawn = space, space.sample(rng)
     return list(dict.fromkeys([_largest(small, rng), drawn]))
 

@@ -329,6 +329,25 @@ def test_a_value_is_taken_as_the_space_has_it():
     checked = space.validate(given)
     assert checked.key == Architecture(own).key
     assert {p: type(v) for p, v in checked.items()} == {p: type(v) for p, v in own.items()}
+    assert space.complete(given).key == checked.key
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_real_is_a_float_at_its_ends_too(log):
+    decision = Decision("rate", "real", low=1, high=2, log=log)
+    space = SearchSpace([decision])
+    rng = Random(0)
+    ends = [space.complete({"rate": value}) for value in (1, 2)]
+    for architecture in (
+        *ends,
+        space.complete({}),
+        *(Architecture({"rate": decision.from_unit(unit)}) for unit in (0, 1)),
+        *(space.mutate(ends[0], rng) for _ in range(10)),
+        *space.neighbours(ends[1], rng),
+        *space.fix({"rate": 2}).enumerate(),
+    ):
+        assert isinstance(architecture["rate"], float)
+        assert space.validate(architecture).key == architecture.key
 
 
 def test_a_condition_names_an_earlier_decision():

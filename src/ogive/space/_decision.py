@@ -73,6 +73,9 @@ class Decision:
             self._check_options()
         else:
             self._check_range()
+        if self.kind == "real":  # so that equal values have one name, at the ends too
+            object.__setattr__(self, "low", float(self.low))
+            object.__setattr__(self, "high", float(self.high))
 
     def _check_options(self) -> None:
         if not self.options:

@@ -149,10 +149,8 @@ class SearchSpace:
             ArchitectureError: If a path is unknown, or a value is outside its domain.
         """
         given = Architecture(decided)
-        for path, value in given.items():
-            if reason := self[path].why_not(value):
-                raise ArchitectureError(f"{path!r} {reason}.")
-        return self.walk(partial(_kept_or_drawn, given, rng))
+        own = {path: self._checked(given, self[path]) for path in given}
+        return self.walk(partial(_kept_or_drawn, own, rng))
 
     # Walking
 

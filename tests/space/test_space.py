@@ -293,6 +293,13 @@ def test_what_is_no_decision_says_why(kind, settings, said):
         Decision("d", kind, **settings)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2.5, 5, -2, True, "2", None])
+def test_what_is_no_integer_of_a_range_says_why(value):
+    space = SearchSpace([Decision("n", "integer", low=0, high=8, step=2)])
+    with pytest.raises(ArchitectureError, match="an integer in steps of 2 from 0 to 8, but is"):
+        space.validate({"n": value})
+
+
 def test_a_condition_on_an_integer_holds_for_its_values():
     depth = Decision("depth", "integer", low=0, high=4, step=2)
     only = ((Condition("depth", frozenset([2, 4, 5])),),)

@@ -149,13 +149,8 @@ class Decision:
         match self.kind:
             case "real" | "integer":
                 number = isinstance(value, int | float) and not isinstance(value, bool)
-                whole = self.kind == "real" or (number and value == int(value))
                 inside = number and self.low <= value <= self.high
-                if (
-                    inside
-                    and whole
-                    and (self.kind == "real" or not (value - self.low) % self.step)
-                ):
+                if inside and (self.kind == "real" or not (value - self.low) % self.step):
                     return None
                 kind = "a number" if self.kind == "real" else f"an integer in steps of {self.step}"
                 return f"must be {kind} from {self.low} to {self.high}, but is {value!r}"

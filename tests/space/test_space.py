@@ -286,6 +286,7 @@ def test_what_is_no_architecture_says_why(decided, said):
         ("integer", {"low": 0, "high": 5, "step": 2}, "whole number of steps"),
         ("real", {"low": 0.0, "high": 1.0, "log": True}, "must be positive"),
         ("subset", {"options": ("a",), "sizes": (2,)}, "between 0 and all"),
+        ("subset", {"options": ("a", "b"), "sizes": (1, 1)}, "sizes of a subset must differ"),
     ],
 )
 def test_what_is_no_decision_says_why(kind, settings, said):

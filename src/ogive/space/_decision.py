@@ -91,6 +91,11 @@ class Decision:
                 f"A subset takes between 0 and all {len(self.options)} of its options, but "
                 f"{self.path!r} asks for sizes {self.sizes!r}."
             )
+        if len(set(self.sizes)) < len(self.sizes):
+            raise SpaceError(
+                f"The sizes of a subset must differ, but {self.path!r} has {self.sizes!r}. State "
+                "each once."
+            )
 
     def _check_range(self) -> None:
         if not self.low <= self.high or not math.isfinite(self.high - self.low):

@@ -319,8 +319,8 @@ class Ladder:
         planned by :func:`plan_rungs`. An estimator that fails for an architecture, whatever it
         raises, ranks it last.
 
-        With a count, and shares, the result hangs on the seed alone; with a time, on the machine
-        too.
+        With a count, and shares, the result hangs on the seed alone, and a rung that is dropped
+        leaves the others as many as they had; with a time, it hangs on the machine too.
 
         Args:
             space: Where architectures are drawn from; equal ones count once.
@@ -507,10 +507,11 @@ class _Climb:
                 seen.dropped = True
                 bad = f" It failed for {seen.failed}; the last: {seen.failure}"
                 why = bad if seen.failed else ""
+                gain = "" if self._seconds is None else ", and its time goes to the next rung"
                 self._notes.append(
                     f"{pair} do not agree (Kendall's tau {found.tau:.2f} over {found.networks} "
-                    f"architectures, p = {found.chance:.2g}): {seen.rung.name!r} is dropped, and "
-                    f"its time goes to the next rung.{why}"
+                    f"architectures, p = {found.chance:.2g}): {seen.rung.name!r} is dropped{gain}."
+                    f"{why}"
                 )
                 continue
             upper = seen
@@ -528,11 +529,11 @@ class _Climb:
             if seen.dropped:
                 saved += slices[i]
                 continue
-            most, saved = counts[i] + int(saved / costs[i]), 0.0
-            until = math.inf
+            most, until = counts[i], math.inf
             if self._seconds is not None:
                 until = begun + (self._end - begun) * spent / whole
-                most *= _SLACK
+                most = _SLACK * (most + int(saved / costs[i]))
+                saved = 0.0
             self._measure(i, self._candidates(below, probes, most), until, most)
             self._bar.update(self._tasks[i], total=len(seen.found))
             below = seen
@@ -558,9 +559,16 @@ class _Climb:
         seen, begun, before = self._seen[i], self._record.seconds, len(self._seen[i].found)
         if total is not None:
             self._bar.update(self._tasks[i], total=total)
-        new = (a for a in candidates if a not in seen.found)
+        order = list(seen.found)
         inside = 0.0
-        for architecture, (answer, seconds) in self._answers(i, new, until):
+
+        def new() -> Iterator[Architecture]:
+            for architecture in candidates:
+                if architecture not in seen.found:
+                    order.append(architecture)
+                    yield architecture
+
+        for architecture, (answer, seconds) in self._answers(i, new(), until):
             inside += seconds
             self._record.note(seen.rung.name, architecture, answer, seconds)
             if isinstance(answer, str):
@@ -568,6 +576,8 @@ class _Climb:
             metrics = seen.found[architecture] = {} if isinstance(answer, str) else answer
             seen.failed += seen.rung.fails(metrics)
             self._bar.update(self._tasks[i], completed=len(seen.found))
+        # Of equals the first is the best: not the one that was answered first.
+        seen.found = {a: seen.found[a] for a in order if a in seen.found}
         measured = len(seen.found) - before
         if not measured:
             return seen.seconds

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+from fractions import Fraction
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -60,6 +62,25 @@ def test_neighbours_are_the_nearest(space: SearchSpace, seed: int) -> None:
     assert len(near) == min(24, len(distances))
     found = [distances[a] for a in near]
     assert np.allclose(found, sorted(distances.values())[: len(near)], atol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [(4, 4, 4), (4, 7, 6, 11, 4, 7, 6, 11)])
+def test_of_equally_near_ones_the_first_of_the_pool_come_first(counts: tuple[int, ...]) -> None:
+    space = SearchSpace(
+        [Decision(f"d{i}", "ordinal", options=tuple(range(c))) for i, c in enumerate(counts)]
+    )
+    rng = Random(0)
+    members = list(dict.fromkeys(space.sample(rng) for _ in range(1000)))
+    pool = PoolSpace(space, members)
+
+    def distance(a: Architecture, b: Architecture) -> Fraction:
+        pairs = zip(a.values(), b.values(), counts, strict=True)
+        return sum((Fraction(x - y, count - 1) ** 2 for x, y, count in pairs), Fraction(0))
+
+    for here in members[:10]:
+        others = [member for member in members if member != here]
+        nearest = sorted(others, key=partial(distance, here))[:24]
+        assert list(pool.neighbours(here, rng)) == nearest
 
 
 @given(spaces(), SEEDS)

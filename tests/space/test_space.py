@@ -187,6 +187,14 @@ def test_a_decision_that_hangs_on_two_parents_is_asked_under_either():
     assert space.size == 3 + 3 + 3 + 1 == len(list(space.enumerate()))
 
 
+def test_conditions_that_together_always_hold_are_none():
+    a = Decision("a", "categorical", options=(1, 2, 3))
+    either = tuple((Condition("a", frozenset(values)),) for values in ([1], [2, 3]))
+    space = SearchSpace([a, Decision("b", "categorical", options=(1, 2), conditions=either)])
+    assert space["b"].conditions == ((),)
+    assert SearchSpace(space.decisions).key == space.key
+
+
 def test_a_large_space_is_counted_exactly_and_soon():
     deep = tuple(range(1, 21))
     decisions = [Decision("depth", "ordinal", options=deep)]
@@ -198,6 +206,31 @@ def test_a_large_space_is_counted_exactly_and_soon():
             Decision(f"{i}.k", "ordinal", options=tuple(range(9)), conditions=((outer, inner),)),
         ]
     assert SearchSpace(decisions).size == sum(10**depth for depth in deep)
+
+
+def branches(names, sizes):
+    """A choice of three in each branch, and one of two where either of the first two is taken."""
+    taken = {name: Condition("some", frozenset({name})) for name in names}
+    both = ((Condition("some", frozenset(names[:2])),),)
+    return SearchSpace(
+        [
+            Decision("some", "subset", options=names, sizes=sizes),
+            *(
+                Decision(name, "categorical", options=(1, 2, 3), conditions=((taken[name],),))
+                for name in names
+            ),
+            Decision("both", "categorical", options=(1, 2), conditions=both),
+        ]
+    )
+
+
+def test_a_subset_of_many_branches_is_counted_exactly_and_soon():
+    for sizes in ((0,), (1, 3), (0, 1, 2, 3, 4)):
+        space = branches(tuple("abcd"), sizes)
+        assert space.size == len(list(space.enumerate()))
+    many = branches(tuple(f"b{i}" for i in range(40)), tuple(range(41)))
+    # Each branch is one of four, or not there; the first two are both not there once in 16.
+    assert many.size == 2 * 4**40 - 4**38
 
 
 def test_the_spaces_own_rules_hold():

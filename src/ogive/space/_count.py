@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 
 from ogive.space._architecture import Value
 from ogive.space._decision import Condition, Decision
@@ -53,15 +54,62 @@ def _count_part(
     root = max(roots, key=partial(_mentioned, mentions))
     watched = sorted({c.values for _, c in _conditions(part) if c.parent == root}, key=repr)
     rest = {path: conjunctions for path, conjunctions in part.items() if path != root}
+    decision = by_path[root]
+    if decision.kind == "subset" and all(values <= set(decision.options) for values in watched):
+        return _count_subset(rest, decision, by_path, known)
     # Values that satisfy the same conditions leave the same rest.
     alike: dict[tuple[bool, ...], list[Value]] = {}
-    for value in by_path[root].values():
+    for value in decision.values():
         switched = tuple(Condition(root, values).holds({root: value}) for values in watched)
         alike.setdefault(switched, []).append(value)
     return sum(
         len(values) * _count(_decide(rest, root, values[0]), by_path, known)
         for values in alike.values()
     )
+
+
+def _count_subset(
+    rest: Open,
+    root: Decision,
+    by_path: Mapping[str, Decision],
+    known: dict[frozenset[object], int],
+) -> int:
+    """Sums over the sizes of a subset; options that nothing joins multiply, size by size."""
+    groups = _groups(rest, root)
+    free = len(root.options) - sum(len(options) for options, _ in groups)
+    ways = [math.comb(free, size) for size in range(free + 1)]
+    for options, open_ in groups:
+        inside = [
+            sum(
+                _count(_decide(open_, root.path, chosen), by_path, known)
+                for chosen in combinations(options, size)
+            )
+            for size in range(len(options) + 1)
+        ]
+        ways = [
+            sum(
+                ways[i] * inside[size - i] for i in range(len(ways)) if 0 <= size - i < len(inside)
+            )
+            for size in range(len(ways) + len(inside) - 1)
+        ]
+    return sum(ways[size] for size in root.sizes)
+
+
+def _groups(rest: Open, root: Decision) -> list[tuple[set[Value], Open]]:
+    """Options of a subset that conditions join, with the decisions that hang on them."""
+    decided = {
+        path: tuple(tuple(c for c in conjunction if c.parent != root.path) for conjunction in each)
+        for path, each in rest.items()
+    }
+    groups: list[tuple[set[Value], Open]] = []
+    for part in _parts(decided):
+        open_ = {path: rest[path] for path in part}
+        options = {o for _, c in _conditions(open_) if c.parent == root.path for o in c.values}
+        for group in [group for group in groups if group[0] & options]:
+            groups.remove(group)
+            options, open_ = options | group[0], open_ | group[1]
+        groups.append((options, open_))
+    return groups
 
 
 def _mentioned(mentions: Counter[str], path: str) -> int:

@@ -22,6 +22,9 @@ _NEAR = 24
 """Neighbours of an architecture: of a sample of NAS-Bench-101 with 20,001 cells, about as many
 lie within two changes of one of them."""
 
+_EQUAL = 2.0**-24
+"""Squares of distances are told apart by this; a power of two, so that few sums lie in between."""
+
 
 class PoolSpace(SearchSpace):
     """The architectures of a pool, such as those that a benchmark table holds.
@@ -103,8 +106,9 @@ class PoolSpace(SearchSpace):
     def _neighbours(self, architecture: Architecture) -> list[Architecture]:
         if architecture not in self._near:
             table, squares = self._encoded
-            wanted = self.encode([architecture]).values[0].astype(np.float32)
-            distances = squares - 2 * table @ wanted  # |a - b|², but for the same |b|²
+            wanted = self.encode([architecture]).values[0]
+            # |a - b|², but for the same |b|². What differs by less is the rounding of a sum.
+            distances = np.rint((squares - 2 * (table @ wanted)) / _EQUAL)
             own = self._places.get(self.canonical(architecture))
             if own is not None:
                 distances[own] = np.inf
@@ -122,9 +126,9 @@ class PoolSpace(SearchSpace):
         return {form: place for place, form in enumerate(self._members)}
 
     @cached_property
-    def _encoded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _encoded(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The pool as rows of numbers, and the sum of the squares of each."""
-        table = self.encode(self._list).values.astype(np.float32)
+        table = self.encode(self._list).values
         return table, np.square(table).sum(axis=1)
 
     def enumerate(self) -> Iterator[Architecture]:

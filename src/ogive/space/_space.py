@@ -425,17 +425,27 @@ def _tidied(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     for decision in decisions:
         if decision.path in known:
             raise SpaceError(f"A path stands for one decision, but {decision.path!r} has two.")
-        conjunctions = [
-            _shortened(possible, known)
+        possible = [
+            _possible(conjunction, decision.path, known, dropped)
             for conjunction in decision.conditions
-            if (possible := _possible(conjunction, decision.path, known, dropped)) is not None
         ]
-        if conjunctions:
-            conditions = ((),) if () in conjunctions else tuple(_merged(conjunctions))
-            known[decision.path] = replace(decision, conditions=conditions)
+        if conjunctions := [each for each in possible if each is not None]:
+            known[decision.path] = replace(decision, conditions=_settled(conjunctions, known))
         else:
             dropped.add(decision.path)
     return tuple(known.values())
+
+
+def _settled(
+    conjunctions: list[tuple[Condition, ...]], known: Mapping[str, Decision]
+) -> tuple[tuple[Condition, ...], ...]:
+    """Shortens and joins conjunctions; two that are joined may be shortened again."""
+    while True:
+        shorter = [_shortened(each, known) for each in conjunctions]
+        joined: list[tuple[Condition, ...]] = [()] if () in shorter else list(_merged(shorter))
+        if joined == conjunctions:
+            return tuple(joined)
+        conjunctions = joined
 
 
 def _possible(

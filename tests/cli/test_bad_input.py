@@ -118,7 +118,7 @@ def test_nothing_but_copies_of_a_row(refused, tmp_path):
 @pytest.mark.parametrize("limit", ["params=1", "latency_ms=0.000001"])
 def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
     monkeypatch.setattr("ogive.engine._limits._PATIENCE", 0.5)
-    message = refused(5, "digits", "--limit", limit)
+    message = refused(5, "digits", "--limit", limit, "--workers", "1")
     assert "nearest" in message
     assert limit.split("=")[0] in message
 

@@ -402,14 +402,13 @@ def test_from_data_to_a_verified_network(tmp_path):
 
 
 def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path):
+    settings = {"trials": 4, "workers": 1, "executor": SerialExecutor()}
     with pytest.raises(LimitError, match=r"nearest.*params"):
-        search(narrow, "digits", limits={"params": 10}, trials=4, out=tmp_path / "run", workers=1)
+        search(narrow, "digits", limits={"params": 10}, out=tmp_path / "run", **settings)
     assert not list((tmp_path / "run").glob("trials/*"))
-    limits, costs = {"watts": 3}, {"watts": lambda network, task, batch_size: 4.0}
+    settings["costs"] = {"watts": lambda network, task, batch_size: 4.0}
     with pytest.raises(LimitError, match="nearest, watts is 4"):
-        search(
-            narrow, "digits", limits=limits, costs=costs, trials=4, out=tmp_path / "own", workers=1
-        )
+        search(narrow, "digits", limits={"watts": 3}, out=tmp_path / "own", **settings)
 
 
 def test_a_network_that_raises_is_told_of_before_training(tmp_path):

@@ -83,14 +83,14 @@ def assert_same_files(mine, theirs):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("diabetes", {"epochs": 8, "lr": 5e-3}),
+        ("diabetes", {"epochs": 5, "lr": 5e-3}),
         (
             "breast_cancer",
             {"ema": 0.5, "mixup": 0.2, "clip": 1.0, "patience": None, "schedule": "cosine"},
         ),
         (
             "breast_cancer",
-            {"epochs": 6, "optimizer": "sgd", "lr": 2e-3, "clip": 1.0, "label_smoothing": 0.1},
+            {"epochs": 3, "optimizer": "sgd", "lr": 2e-3, "clip": 1.0, "label_smoothing": 0.1},
         ),
     ],
     ids=["default", "rich", "sgd"],

@@ -208,6 +208,31 @@ def test_a_large_space_is_counted_exactly_and_soon():
     assert SearchSpace(decisions).size == sum(10**depth for depth in deep)
 
 
+@given(SEEDS)
+def test_what_hangs_on_the_options_of_a_subset_is_counted_exactly(seed):
+    rng = Random(seed)
+    options = tuple("abcde"[: rng.randint(2, 5)])
+    sizes = tuple(sorted(rng.sample(range(len(options) + 1), rng.randint(1, len(options)))))
+    decisions = [
+        Decision("some", "subset", options=options, sizes=sizes),
+        Decision("other", "ordinal", options=(1, 2)),
+    ]
+    for i in range(rng.randint(1, 5)):
+        conditions = []
+        for _ in range(rng.randint(1, 2)):
+            one = frozenset(rng.sample(options, rng.choice((1, 1, 2))))
+            above = rng.choice(decisions[1:])
+            conjunction = [Condition("some", one)]
+            if rng.random() < 0.4:
+                conjunction += [*above.conditions[0], Condition(above.path, frozenset([1]))]
+            conditions.append(tuple(dict.fromkeys(conjunction)))
+        decisions.append(
+            Decision(f"d{i}", "ordinal", options=(1, 2), conditions=tuple(conditions))
+        )
+    space = SearchSpace(decisions)
+    assert space.size == len(list(space.enumerate()))
+
+
 def branches(names, sizes):
     """A choice of three in each branch, and one of two where either of the first two is taken."""
     taken = {name: Condition("some", frozenset({name})) for name in names}

@@ -3,15 +3,18 @@
 Undecided decisions that no condition joins multiply; a decision that others hang on is summed over
 its values, and values that switch the same conditions are counted together. With equal parts
 counted once (as in exact model counting), a tree of decisions takes time about linear in its size.
+Of a subset, only options that conditions join are counted together; the others multiply, too, as
+polynomials: the coefficient of x^k counts what there is where k of them are taken.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from typing import TypeVar
 
 from ogive.space._architecture import Value
 from ogive.space._decision import Condition, Decision
@@ -22,6 +25,17 @@ Conjunctions = tuple[tuple[Condition, ...], ...]
 Open = dict[str, Conjunctions]
 """Path of an undecided decision → what must still hold for it to be active."""
 
+Known = dict[frozenset[object], int]
+"""Parts that were counted."""
+
+Group = frozenset[frozenset[Value]]
+"""The options of a subset that satisfy the same conditions, by the values that those name."""
+
+Polynomial = list[int]
+"""Its coefficients, that of 1 first."""
+
+Name = TypeVar("Name", bound=Hashable)
+
 
 def count(decisions: Sequence[Decision]) -> int | float:
     """Returns how many architectures the decisions admit; infinite with a real among them."""
@@ -31,11 +45,10 @@ def count(decisions: Sequence[Decision]) -> int | float:
     return _count({d.path: d.conditions for d in decisions}, by_path, {})
 
 
-def _count(
-    open_: Open, by_path: Mapping[str, Decision], known: dict[frozenset[object], int]
-) -> int:
+def _count(open_: Open, by_path: Mapping[str, Decision], known: Known) -> int:
     total = 1
-    for part in _parts(open_):
+    for paths in _joined(open_, ((path, c.parent) for path, c in _conditions(open_))):
+        part = {path: open_[path] for path in paths}
         key = frozenset(part.items())
         if key not in known:
             known[key] = _count_part(part, by_path, known)
@@ -43,23 +56,20 @@ def _count(
     return total
 
 
-def _count_part(
-    part: Open, by_path: Mapping[str, Decision], known: dict[frozenset[object], int]
-) -> int:
+def _count_part(part: Open, by_path: Mapping[str, Decision], known: Known) -> int:
     """Sums over the values of a decision that is certainly asked and that others hang on."""
     roots = [path for path, conjunctions in part.items() if () in conjunctions]
     if len(part) == 1:
         return int(by_path[roots[0]].size) if roots else 1
     mentions = Counter(c.parent for _, c in _conditions(part))
     root = max(roots, key=partial(_mentioned, mentions))
-    watched = sorted({c.values for _, c in _conditions(part) if c.parent == root}, key=repr)
     rest = {path: conjunctions for path, conjunctions in part.items() if path != root}
-    decision = by_path[root]
-    if decision.kind == "subset" and all(values <= set(decision.options) for values in watched):
-        return _count_subset(rest, decision, by_path, known)
+    if by_path[root].kind == "subset":
+        return _count_subset(by_path[root], rest, by_path, known)
+    watched = sorted({c.values for _, c in _conditions(part) if c.parent == root}, key=repr)
     # Values that satisfy the same conditions leave the same rest.
     alike: dict[tuple[bool, ...], list[Value]] = {}
-    for value in decision.values():
+    for value in by_path[root].values():
         switched = tuple(Condition(root, values).holds({root: value}) for values in watched)
         alike.setdefault(switched, []).append(value)
     return sum(
@@ -69,47 +79,58 @@ def _count_part(
 
 
 def _count_subset(
-    rest: Open,
-    root: Decision,
-    by_path: Mapping[str, Decision],
-    known: dict[frozenset[object], int],
+    subset: Decision, rest: Open, by_path: Mapping[str, Decision], known: Known
 ) -> int:
-    """Sums over the sizes of a subset; options that nothing joins multiply, size by size."""
-    groups = _groups(rest, root)
-    free = len(root.options) - sum(len(options) for options, _ in groups)
-    ways = [math.comb(free, size) for size in range(free + 1)]
-    for options, open_ in groups:
-        inside = [
-            sum(
-                _count(_decide(open_, root.path, chosen), by_path, known)
-                for chosen in combinations(options, size)
-            )
-            for size in range(len(options) + 1)
-        ]
-        ways = [
-            sum(
-                ways[i] * inside[size - i] for i in range(len(ways)) if 0 <= size - i < len(inside)
-            )
-            for size in range(len(ways) + len(inside) - 1)
-        ]
-    return sum(ways[size] for size in root.sizes)
+    """Sums over how many options are taken."""
+    watched = {c.values for _, c in _conditions(rest) if c.parent == subset.path}
+    # Of what is alike it only matters whether any is taken.
+    alike: dict[Group, list[Value]] = {}
+    for option in subset.options:
+        alike.setdefault(frozenset(v for v in watched if option in v), []).append(option)
+    links: list[tuple[str | Group, str | Group]] = []
+    for path, c in _conditions(rest):
+        if c.parent == subset.path:
+            links += [(path, group) for group in alike if c.values in group]
+        else:
+            links.append((path, c.parent))
+    names: list[str | Group] = [*rest, *alike]
+    total = [1]
+    for part in _joined(names, links):
+        groups = [alike[name] for name in part if isinstance(name, frozenset)]
+        within = {name: rest[name] for name in part if isinstance(name, str)}
+        total = _times(total, _counts_by_size(subset, groups, within, by_path, known))
+    return sum(total[size] for size in subset.sizes)
 
 
-def _groups(rest: Open, root: Decision) -> list[tuple[set[Value], Open]]:
-    """Options of a subset that conditions join, with the decisions that hang on them."""
-    decided = {
-        path: tuple(tuple(c for c in conjunction if c.parent != root.path) for conjunction in each)
-        for path, each in rest.items()
-    }
-    groups: list[tuple[set[Value], Open]] = []
-    for part in _parts(decided):
-        open_ = {path: rest[path] for path in part}
-        options = {o for _, c in _conditions(open_) if c.parent == root.path for o in c.values}
-        for group in [group for group in groups if group[0] & options]:
-            groups.remove(group)
-            options, open_ = options | group[0], open_ | group[1]
-        groups.append((options, open_))
-    return groups
+def _counts_by_size(
+    subset: Decision,
+    groups: Sequence[Sequence[Value]],
+    within: Open,
+    by_path: Mapping[str, Decision],
+    known: Known,
+) -> Polynomial:
+    """Sums over which groups any option is taken of; a power counts how many are."""
+    total = [0] * (1 + sum(map(len, groups)))
+    fewest = max(0, len(groups) - len(subset.options) + min(subset.sizes))
+    most = min(len(groups), max(subset.sizes))
+    for number in range(fewest, most + 1):
+        for taken in combinations(groups, number):
+            first = tuple(group[0] for group in taken)
+            ways = [_count(_decide(within, subset.path, first), by_path, known)]
+            for group in taken:
+                some = [math.comb(len(group), size) for size in range(1, len(group) + 1)]
+                ways = _times(ways, [0, *some])
+            for size, way in enumerate(ways):
+                total[size] += way
+    return total
+
+
+def _times(a: Polynomial, b: Polynomial) -> Polynomial:
+    product = [0] * (len(a) + len(b) - 1)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            product[i + j] += x * y
+    return product
 
 
 def _mentioned(mentions: Counter[str], path: str) -> int:
@@ -150,18 +171,18 @@ def _without_orphans(open_: Open) -> Open:
         open_ = left
 
 
-def _parts(open_: Open) -> list[Open]:
-    """Splits into the parts that no condition joins."""
-    leader = {path: path for path in open_}
+def _joined(names: Iterable[Name], links: Iterable[tuple[Name, Name]]) -> list[list[Name]]:
+    """Splits into the parts that no link joins."""
+    leader = {name: name for name in names}
 
-    def find(path: str) -> str:
-        while leader[path] != path:
-            leader[path] = path = leader[leader[path]]
-        return path
+    def find(name: Name) -> Name:
+        while leader[name] != name:
+            leader[name] = name = leader[leader[name]]
+        return name
 
-    for path, condition in _conditions(open_):
-        leader[find(path)] = find(condition.parent)
-    parts: dict[str, Open] = {}
-    for path, conjunctions in open_.items():
-        parts.setdefault(find(path), {})[path] = conjunctions
+    for one, other in links:
+        leader[find(one)] = find(other)
+    parts: dict[Name, list[Name]] = {}
+    for name in leader:
+        parts.setdefault(find(name), []).append(name)
     return list(parts.values())

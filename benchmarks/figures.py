@@ -41,16 +41,22 @@ COLOURS = {
     "bananas": "gold",
     "npenas": "deeppink",
     "auto": "darkslategray",
+    "tpe": "olive",
+    "grid": "silver",
 }
 """One colour for a strategy in all pictures."""
 
-LINES = ("-", "--", ":", "-.")
+LINES = ("-", "--", ":", "-.", (0, (1, 3)))
 """One for each setting of a strategy in a picture, in the order of its results."""
+
+FEW = 8
+"""Of more strategies the names stand beside the picture."""
 
 
 def drawn(suite, measure, spent):
     rows = json.loads((RESULTS / f"tables-{suite}.json").read_text())
-    figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    many = len(rows) > FEW
+    figure, axes = plt.subplots(figsize=(8.4, 5.2) if many else (6.4, 3.8), layout="constrained")
     seen = Counter()
     for row in rows:
         values = np.array([run["signal"] for run in row["seeds"].values()])
@@ -68,7 +74,8 @@ def drawn(suite, measure, spent):
     axes.set_xticks(rows[0]["at"], [f"{mark:g}" for mark in rows[0]["at"]], minor=False)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False, title="strategy (seeds)", title_fontsize=8)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {}
+    axes.legend(fontsize=8, frameon=False, title="strategy (seeds)", title_fontsize=8, **beside)
     figure.savefig(FOLDER / f"{suite}.svg", metadata={"Date": None})
     plt.close(figure)
 

@@ -157,7 +157,7 @@ def cells(tmp_path, monkeypatch):
 
 def columns() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    numbers = pd.DataFrame(rng.random((60, 5)), columns=["size", "0", "1", "2019", "2020"])
+    numbers = pd.DataFrame(rng.random((60, 6)), columns=["size", *"012", "2019", "2020"])
     return numbers.assign(
         colour=rng.choice(["red", "blue"], 60),
         code=pd.Categorical(rng.choice([1, 2], 60)),
@@ -169,14 +169,16 @@ def columns() -> pd.DataFrame:
 DAYS = """2020/01/05|2020.1.5|2020 01 05|2020-1-5|2020-01|2020/2|20200105|20200105T103015|2020
 202001|2020-01/05|2020-02-30|0000-01-01|9999-12-31|now|today|2020-W01-1|2020/01/05 10:30|2020-01-05T10
 2020-01-05T1:30|2020-01-05t10:30|2020-01-05T10:30:15.123456789|2020-01-05 10:30:15 +0200|2020-01-05T24:00
-2020-01-05T10:30Z|2020-01-05T10:30-05:30|2020-01-05Z|0001-01-01T00:00+05:00""".replace(
+2020-01-05 9:40|2020/1/5 9:40:00|2020-01-05T9|2020-01-05T9:4|2020-01-05T10:30Z|2020-01-05T10:30-05:30|2020-01-05Z|0001-01-01T00:00+05:00""".replace(
     "\n", "|"
 ).split("|")
 ROWS = {
     "blanks around names and cells": ("size colour", "size , colour\n 1 , red \n2, NA\n"),
+    "a first line of blanks": ("size colour", "  \nsize,colour\n1,red\n"),
+    "two columns that count": ("0 1", "0,1\n7,8\n"),
     "blank lines": ("size colour", "\nsize;colour\n1;red\n\n2;blue\n\n"),
     "columns without a name": ("size colour", ",size,,colour\n0,1,x,red\n"),
-    "a header of numbers": ("0 1", "0,1\n0.5,1\n3,2\n"),
+    "a header of numbers": ("0 1 2", "0,1,2\n0.5,1,0\n3,2,0\n"),
     "a header of years": ("2019 2020", "2019,2020\n0.5,1\n"),
     "no header": ("0 1", "0.5,nan\n3,2\n"),
     "dates": ("day", "\n".join(["day,size", *(f"{day},1" for day in DAYS)])),

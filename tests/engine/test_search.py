@@ -98,14 +98,16 @@ def test_an_estimator_may_return_any_numbers_and_what_is_none_fails_its_trial(tm
     answers = [np.float32(1), torch.tensor([2.0]), 3, "much", None, torch.ones(2)]
 
     def answer(architecture, run):
-        return {"value": answers[run.number]}
+        return {"value": answers[run.number], "remark": "its own"}
 
     trials = estimated(tmp_path, estimator=answer, strategy="random", trials=6).trials
     assert trials["value"].tolist()[:3] == [1, 2, 3]
+    assert set(trials["remark"][:3]) == {"its own"}
     assert set(trials["state"][3:]) == {"failed"}
-    assert all("returns numbers by their names" in error for error in trials["error"][3:])
+    assert all("is a number" in error or "be a number" in error for error in trials["error"][3:])
     none = estimated(tmp_path / "none", estimator=lambda *_: None, trials=2)
     assert set(none.trials["state"]) == {"failed"}
+    assert "by their names" in none.trials["error"][0]
 
 
 def test_the_same_seed_is_the_same_search_and_another_is_not(tmp_path):
@@ -137,7 +139,7 @@ def test_a_bad_trial_is_a_fact_and_not_a_crash(tmp_path):
     assert states["complete"] > 0
     errors = " ".join(result.trials["error"].dropna())
     assert "no zero, please" in errors
-    assert "NaN" in errors
+    assert "must be a number, but is nan" in errors
     assert result.best.architecture["d0"] == 3
 
 

@@ -281,6 +281,16 @@ def test_what_waits_for_a_worker_has_its_time_from_when_it_begins(loop, workers)
     assert time.monotonic() - jobs[2].begun < 10
 
 
+def test_an_executor_that_does_not_say_what_runs_is_given_no_more_time(loop):
+    waiting, begun = loop(50.0), time.monotonic() - 1000
+    job = _Job(1, Future(), begun)
+    trial = Trial(0, Proposal(Architecture({})))
+    waiting._running[0] = _Running(_Ready(trial, Run(deadline=1.0), {}, 0.0), job)
+    waiting._wait(0.0)
+    assert job.begun == begun
+    assert job.future.cancelled()
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_what_is_trained_at_once_is_in_fp32(prepared, monkeypatch, stacked):
     speeds = {"fp32": 1.0, "bf16": 0.1}

@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -256,6 +257,17 @@ def test_a_subset_of_many_branches_is_counted_exactly_and_soon():
     many = branches(tuple(f"b{i}" for i in range(40)), tuple(range(41)))
     # Each branch is one of four, or not there; the first two are both not there once in 16.
     assert many.size == 2 * 4**40 - 4**38
+    joined = branches(tuple(f"b{i}" for i in range(22)), (2, 21))
+    shared = [
+        Decision(
+            f"s{i}",
+            "categorical",
+            options=(1,),
+            conditions=((Condition("some", frozenset(two)),),),
+        )
+        for i, two in enumerate(pairwise(joined["some"].options))
+    ]
+    assert SearchSpace([*joined.decisions, *shared]).size == joined.size
 
 
 def test_the_spaces_own_rules_hold():

@@ -161,6 +161,7 @@ def test_a_number_that_cannot_be_read_is_missing() -> None:
         (pd.date_range("2020-01-01", periods=60, tz="Europe/Rome"), "date"),
         ([f"{1 + day % 28}.{1 + day % 12}.2024" for day in range(60)], "date"),
         ([f"12/{1 + day % 31}/2024 10:30" for day in range(60)], "date"),
+        ([f"2024-05-{1 + day % 31:02} {day % 24}:40" for day in range(60)], "date"),
         (pd.to_timedelta(np.arange(60), unit="h"), "number"),
     ],
 )
@@ -242,6 +243,12 @@ def test_a_header_of_numbers_is_not_a_row(tmp_path: Path, names: Any) -> None:
     if names == range(3):  # The last of them is the target.
         task = load(tmp_path / "rows.csv")
         assert sum(task.size(split) for split in ("train", "validation", "test")) == 60
+
+
+def test_two_columns_that_begin_with_0_and_1_have_no_header(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("0,1\n" + "".join(f"{i / 7},{i % 2}\n" for i in range(59)))
+    task = load(tmp_path / "all.csv", problem="classification")
+    assert sum(task.size(split) for split in ("train", "validation", "test")) == 60
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])

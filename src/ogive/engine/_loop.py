@@ -146,6 +146,7 @@ class Loop:
         self._rejected = 0
         self._short: int | None = None  # How many trials had ended when epochs were too few.
         self._last_sign = 0.0
+        self._told_what_runs = False
         self.interrupted = False
 
     # Going round
@@ -223,9 +224,12 @@ class Loop:
         elif self.state.owners:
             time.sleep(seconds)  # Others are at work.
         self._give_sign()
-        for job in jobs:
-            if not (job.future.running() or job.future.done()):
-                job.begun = time.monotonic()  # It waits for a worker.
+        # Not every executor says what runs.
+        self._told_what_runs |= any(job.future.running() for job in jobs)
+        if self._told_what_runs or len(jobs) > self._plan.workers:
+            for job in jobs:
+                if not (job.future.running() or job.future.done()):
+                    job.begun = time.monotonic()  # It waits for a worker.
         for item in self._running.values():
             if item.run.deadline is not None:
                 allowed = item.run.deadline + max(_GRACE, item.run.deadline)
@@ -609,11 +613,13 @@ class Loop:
                 f"{text.label(goal)} expected to end at {expected}"
             )
             return
-        measured = {**trial.metrics, **trial.costs}
-        values = ", ".join(
-            f"{n} {measured[n]:.4g}" for n in self._setup.objectives.names if n in measured
-        )
-        said = f": {values}" if values and trial.state == "complete" else f": {trial.error or ''}"
+        said = f": {trial.error or ''}"
+        if trial.state == "complete":
+            measured = {**trial.metrics, **trial.costs}
+            values = (
+                f"{n} {measured[n]:.4g}" for n in self._setup.objectives.names if n in measured
+            )
+            said = f": {', '.join(values)}"
         self.show(f"{name} {trial.state}{said.rstrip(': ')} ({trial.seconds:.1f} s)")
 
     def show(self, message: str | None = None, phase: Phase | None = None) -> None:

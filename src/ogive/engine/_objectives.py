@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,9 @@ class Objectives:
                     f"{', '.join(sorted(measured)) or 'nothing'}. Set maximize or minimize to one "
                     "of these, or return it from the estimator."
                 )
-            if measured[name] != measured[name]:
-                raise TrialFailed(f"The objective {name!r} is not a number (NaN).")
+            value: Any = measured[name]  # of a user's estimator it may be anything
+            if not isinstance(value, int | float) or math.isnan(value):
+                raise TrialFailed(f"The objective {name!r} must be a number, but is {value!r}.")
         up = tuple(float(measured[name]) for name in self.maximize)
         return up + tuple(-float(measured[name]) for name in self.minimize)
 

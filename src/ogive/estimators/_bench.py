@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +71,25 @@ def run_trial(
 ) -> dict[str, float]:
     """Runs one trial; ``epochs`` is the length of a full training."""
     if role == "search" and bench.estimator is not None:
-        return _numbers(bench.estimator(architecture, run))
+        return _plain(bench.estimator(architecture, run))
     return bench.training(role, epochs, precision)(architecture, run)
 
 
-def _numbers(metrics: Any) -> dict[str, float]:
+def _plain(metrics: Any) -> dict[str, float]:
+    """The metrics that a user's estimator returned, as a journal can keep them."""
+    if not isinstance(metrics, Mapping):
+        raise TrialFailed(f"An estimator returns metrics by their names, but gave {metrics!r}.")
+    return {str(name): _plain_value(name, value) for name, value in metrics.items()}
+
+
+def _plain_value(name: str, value: Any) -> float:
+    if value is None or isinstance(value, str | int | float):
+        return value  # type: ignore[return-value]  # a remark; no objective can be one
     try:
-        return {str(name): float(value) for name, value in metrics.items()}
-    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
         raise TrialFailed(
-            f"An estimator returns numbers by their names, but this one returned {metrics!r}."
+            f"A metric is a number, but the estimator gave {value!r} for {name!r}."
         ) from None
 
 

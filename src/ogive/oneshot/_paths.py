@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
 from ogive.errors import SpaceError
-from ogive.nn import largest
+from ogive.nn import largest, largest_value
 from ogive.space import Architecture, Decision, SearchSpace
 
 __all__ = ["PATHS", "Paths", "fair", "sandwich", "shrinking", "uniform"]
@@ -19,7 +20,7 @@ Paths = Callable[[SearchSpace, Random, float], list[Architecture]]
 
 What comes more than once counts as often."""
 
-_DRAWS = 8
+_DRAWS = 32
 """Architectures of which the largest is made larger where a rule excludes the largest of all."""
 
 
@@ -60,7 +61,7 @@ def sandwich(space: SearchSpace, rng: Random, _: float) -> list[Architecture]:
 
     The sandwich rule (Yu & Huang 2019, arXiv:1903.05134, section 3.1; BigNAS, Yu et al. 2020,
     arXiv:2003.11142, section 3.1). The first teaches the others. Where a rule excludes the
-    largest, it is one that no allowed change of a decision makes larger.
+    largest, it is a draw whose numbers were raised as far as the rule lets them.
     """
     chosen = [_largest(space, rng), space.sample(rng), space.sample(rng), _smallest(space, rng)]
     return list(dict.fromkeys(a for a in chosen if space.reason_invalid(a) is None))
@@ -109,22 +110,49 @@ def _upper(decision: Decision, share: float) -> Sequence[Any]:
 
 
 def _largest(space: SearchSpace, rng: Random) -> Architecture:
-    """The largest architecture; where a rule excludes it, the largest that a climb comes to.
+    """The largest architecture; where a rule excludes it, as large a one as is soon found.
 
-    That begins with the best of its neighbours and of some draws, and goes by the sum of all
-    numbers on the unit interval.
+    That is the largest of some draws, whose numbers are raised as far as the rule lets each.
     """
     found = largest(space, rng)
     if space.reason_invalid(found) is None:
         return found
-    around = [*space.neighbours(found, rng), *(space.sample(rng) for _ in range(_DRAWS))]
-    while True:
-        sizes = space.encode(around).values.sum(axis=1)
-        larger = around[int(sizes.argmax())]
-        if larger is found:
-            return found
-        found = larger
-        around = [found, *space.neighbours(found, rng)]
+    found = max((space.sample(rng) for _ in range(_DRAWS)), key=partial(_size, space))
+    for path in rng.sample(list(found), len(found)):
+        if path in found and space[path].kind in ("ordinal", "integer"):
+            found = _raised(space, found, path, rng)
+    return found
+
+
+def _size(space: SearchSpace, architecture: Architecture) -> float:
+    numbers = (path for path in architecture if space[path].kind in ("ordinal", "integer", "real"))
+    return sum(space[path].to_unit(architecture[path]) for path in numbers)
+
+
+def _raised(space: SearchSpace, found: Architecture, path: str, rng: Random) -> Architecture:
+    """Raises a number as far as the rule lets it, by halves: 2^i, ..., 2, 1 places."""
+    values = _values(space[path])
+    here = values.index(found[path])
+    step = 1 << (len(values) - 1 - here).bit_length()
+    while step := step // 2:
+        if here + step < len(values):
+            changed = {**found, path: values[here + step]}
+            raised = space.walk(partial(_kept, changed, rng))
+            if space.reason_invalid(raised) is None:
+                found, here = raised, here + step
+    return found
+
+
+def _values(decision: Decision) -> Sequence[Any]:
+    if decision.kind == "ordinal":
+        return decision.options
+    assert decision.low is not None
+    assert decision.high is not None
+    return range(int(decision.low), int(decision.high) + 1, int(decision.step or 1))
+
+
+def _kept(known: Mapping[str, Any], rng: Random, decision: Decision) -> Any:
+    return known[decision.path] if decision.path in known else largest_value(decision, rng)
 
 
 def _smallest(space: SearchSpace, rng: Random) -> Architecture:

@@ -111,9 +111,12 @@ def _counts_by_size(
 ) -> Polynomial:
     """Sums over which groups any option is taken of; a power counts how many are."""
     total = [0] * (1 + sum(map(len, groups)))
-    fewest = max(0, len(groups) - len(subset.options) + min(subset.sizes))
-    most = min(len(groups), max(subset.sizes))
-    for number in range(fewest, most + 1):
+    lengths = sorted(map(len, groups), reverse=True)
+    beyond = len(subset.options) - sum(lengths)
+    for number in range(len(groups) + 1):
+        most = sum(lengths[:number]) + beyond
+        if not any(number <= size <= most for size in subset.sizes):
+            continue
         for taken in combinations(groups, number):
             first = tuple(group[0] for group in taken)
             ways = [_count(_decide(within, subset.path, first), by_path, known)]

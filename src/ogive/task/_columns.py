@@ -22,7 +22,7 @@ MISSING: Final = ("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NaT", "NUL
 
 ISO_DATE: Final = (
     r"(?=\d{4}\D|\d{8})(?!0000)(\d{4})([-/. ]?)(\d\d?)(?:\2(\d\d?)"
-    r"(?:([T ]\d\d(?::?\d\d(?::?\d\d(?:\.\d{1,9})?)?)?)(?: ?(Z|[+-]\d\d(?::?[0-5]\d)?))?)?)?"
+    r"(?:([T ](?:\d\d?(?=:)|\d\d)(?::?\d\d(?::?\d\d(?:\.\d{1,9})?)?)?)(?: ?(Z|[+-]\d\d(?::?[0-5]\d)?))?)?)?"
 )
 """A date in the order of ISO 8601: year, mark, month and, where there are, day, time, zone."""
 
@@ -265,7 +265,8 @@ def _to_dates(column: pd.Series[Any], form: str | None) -> pd.Series[Any]:
         found = [bool(written.fullmatch(text)) for text in column.fillna("")]
         column = column.where(np.array(found))
         # In nanoseconds a date far off would overflow, and with it those of other rows.
-        column = column.str.replace(r"(\.\d{6})\d+", r"\1", regex=True)
+        if column.str.contains(".", regex=False).any():
+            column = column.str.replace(r"(\.\d{6})\d+", r"\1", regex=True)
     dates = pd.to_datetime(column, format=form, errors="coerce", utc=True)
     return dates.where(dates.dt.year.between(1, 9999)).dt.tz_localize(None)
 

@@ -104,8 +104,11 @@ def _separator(lines: Sequence[str]) -> str:
 
 
 def _is_header(first: Sequence[str], known: Sequence[str]) -> bool:
-    """Numbers are a header where they are the names known, or count the columns from 0."""
-    return not _all_numbers(first) or _names(first) in (list(known), _numbers(first))
+    """Numbers are a header where they are the names known, or count three columns or more."""
+    names = _names(first)
+    if names == _numbers(first):  # Of one or two, 0 and 1 are values as well.
+        return len(names) > 2
+    return not _all_numbers(first) or names == list(known)
 
 
 def _numbers(first: Sequence[str]) -> list[str]:

@@ -61,6 +61,7 @@ def iso(text):
     if not found:
         raise ValueError(text)
     year, _, month, day, time, zone = found.groups("")
+    time = re.sub(r"^(.)(\d)(?=:)", r"\g<1>0\2", time)
     return datetime.fromisoformat(f"{year}-{month:0>2}-{day or 1:0>2}{time}{zone}")
 
 
@@ -84,11 +85,15 @@ def rows(path):
         default=",",
     )
     lines = [line for line in csv.reader(io.StringIO(text), delimiter=mark) if line]
+    while not "".join(lines[0]).strip():
+        lines.pop(0)
     names = [
         name.strip() or ("" if i == 0 else f"Unnamed: {i}") for i, name in enumerate(lines[0])
     ]
     counted = [str(i) for i in range(len(names))]
-    header = not all_numbers(names) or names in (SPEC["inputs"]["names"], counted)
+    header = not all_numbers(names) or names == SPEC["inputs"]["names"]
+    if names == counted:  # Of one or two, 0 and 1 are values as well.
+        header = len(names) > 2
     names, lines = (names, lines[1:]) if header else (counted, lines)
     for line in lines:
         yield dict(zip(names, line, strict=False))

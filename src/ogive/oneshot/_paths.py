@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from ogive.errors import SpaceError
 from ogive.nn import largest, largest_value
@@ -131,7 +131,7 @@ def _size(space: SearchSpace, architecture: Architecture) -> float:
 
 def _raised(space: SearchSpace, found: Architecture, path: str, rng: Random) -> Architecture:
     """Raises a number as far as the rule lets it, by halves: 2^i, ..., 2, 1 places."""
-    values = _values(space[path])
+    values = cast("Sequence[Any]", space[path].values())  # of an ordinal or an integer
     here = values.index(found[path])
     step = 1 << (len(values) - 1 - here).bit_length()
     while step := step // 2:
@@ -141,14 +141,6 @@ def _raised(space: SearchSpace, found: Architecture, path: str, rng: Random) -> 
             if space.reason_invalid(raised) is None:
                 found, here = raised, here + step
     return found
-
-
-def _values(decision: Decision) -> Sequence[Any]:
-    if decision.kind == "ordinal":
-        return decision.options
-    assert decision.low is not None
-    assert decision.high is not None
-    return range(int(decision.low), int(decision.high) + 1, int(decision.step or 1))
 
 
 def _kept(known: Mapping[str, Any], rng: Random, decision: Decision) -> Any:

@@ -4,15 +4,17 @@ The space and the data of ``supernet.py``. Every method has the same time on the
 thread, to name one architecture; that is then trained by itself, twice from fresh seeds, and scored on
 the test split. Random search trains as many as it has time for and names the best by validation.
 Methods that sample paths train shared weights for 60 % of the time and let evolution search with them
-in the rest; the others learn what to name. Lengths follow from an epoch that is measured first and not
-counted. What was found stands in ``results/oneshot.json``; what is there is not run again.
+in the rest; the others learn what to name.
+
+How long each may train follows from prices that ``--prices`` measures, the least of three: the same
+epochs for every seed, so that what else the machine does changes no result, and other processors may
+join in. What was found stands in ``results/oneshot.json``; what is there is not run again.
 """
 
 import argparse
 import json
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -42,7 +44,6 @@ SHARED = 0.6
 PRECISION = "fp32"
 """The same on every processor; where bf16 has no instructions it takes up to twice the time."""
 
-Method = Callable[..., object]
 GRADIENTS = {
     "drnas": partial(search_by_gradient, method="drnas", alpha_lr=0.02),
     "darts": partial(search_by_gradient, method="darts", alpha_lr=0.02),
@@ -54,7 +55,8 @@ GRADIENTS = {
     ),
     "enas": search_by_controller,
 }
-METHODS = ("random", "bo", *PATHS, *GRADIENTS)
+ALONE = ("random", "bo")
+METHODS = (*ALONE, *PATHS, *GRADIENTS)
 
 
 def spent(work):
@@ -63,63 +65,66 @@ def spent(work):
     return time.process_time() - begun, found
 
 
-def alone(data, space, strategy, seconds, seed):
-    """A search that trains each architecture by itself."""
+def least(work, times=3):
+    return min(spent(work)[0] for _ in range(times))
+
+
+def trained(method, data, space, epochs, seed):
+    """What a method that shares weights learns in so many epochs."""
+    settings = {"space": space, "precision": PRECISION, "run": Run(seed=seed)}
+    settings["recipe"] = recipe(data, epochs)
+    if method in PATHS:
+        return train_supernet(network, data, method=method, **settings)
+    return GRADIENTS[method](network, data, **settings)
+
+
+def measured(data, space):
+    """Seconds of a training by itself, of a look with shared weights, of first and further epochs."""
     training = Training(network, data, recipe(data, EPOCHS), precision=PRECISION)
-    return searched(space, strategy, training, seconds, seed)
+    inherited = Inherited(trained("spos", data, space, 1, 0), data)
+    some = [space.sample(Random(i)) for i in range(5)]
+    prices = {
+        name: float(np.mean([spent(partial(estimate, a, Run()))[0] for a in some]))
+        for name, estimate in (("training", training), ("look", inherited))
+    }
+    for method in (*PATHS, *GRADIENTS):
+        once, twice = (least(partial(trained, method, data, space, n, 0)) for n in (1, 2))
+        prices[method] = [once, twice - once]
+    return prices
 
 
-def searched(space, name, estimate, seconds, seed):
-    """What a strategy tried in time on the processor, the best first."""
-    strategy, begun, scores = by_name(name, space), time.process_time(), {}
-    while True:
-        number = len(scores)
+def length(price, seconds):
+    """The epochs that there is time for, from the price of the first and of a further one."""
+    first, further = price
+    return max(2, math.floor(1 + (seconds - first) / further))
+
+
+def searched(space, name, estimate, count, seed):
+    """The best of so many that a strategy tries."""
+    strategy, scores = by_name(name, space), {}
+    for number in range(count):
         (proposal,) = strategy.ask(1, Random(f"{seed}:{number}"))
         trial = running(number, proposal)
         strategy.tell(trial)
         value = estimate(trial.architecture, Run(seed=seed))["accuracy"]
-        if time.process_time() - begun > seconds and scores:
-            break
         strategy.tell(ended(trial, value))
         scores[trial.architecture] = value
-    return sorted(scores, key=scores.get, reverse=True)
+    return max(scores, key=scores.get)
 
 
-def with_shared(data, space, method, seconds, seed):
-    train_for = partial(
-        train_supernet, network, data, method=method, space=space, precision=PRECISION,
-        run=Run(seed=seed),
-    )  # fmt: skip
-    epochs = length(train_for, data, SHARED * seconds)
-    took, supernet = spent(lambda: train_for(recipe=recipe(data, epochs)))
-    rest = max(1.0, seconds - took)
-    tried = searched(space, "evolution", Inherited(supernet, data), rest, seed)
-    return tried[0], f"{epochs} epochs, {len(tried)} looked at"
-
-
-def learned(data, space, method, seconds, seed):
-    search = partial(
-        GRADIENTS[method], network, data, space=space, precision=PRECISION, run=Run(seed=seed)
-    )
-    epochs = length(search, data, seconds)
-    found = search(recipe=recipe(data, epochs))
-    return found.best, f"{epochs} epochs"
-
-
-def length(work, data, seconds):
-    """The epochs that there is time for, from the price of one and of two."""
-    once, _ = spent(lambda: work(recipe=recipe(data, 1)))
-    twice, _ = spent(lambda: work(recipe=recipe(data, 2)))
-    epoch = max(twice - once, 1e-3)
-    return max(2, math.floor(1 + (seconds - once) / epoch))
-
-
-def found_by(method, data, space, seconds, seed):
-    if method in ("random", "bo"):
-        tried = alone(data, space, method, seconds, seed)
-        return tried[0], f"{len(tried)} trained"
-    way = with_shared if method in PATHS else learned
-    return way(data, space, method, seconds, seed)
+def found_by(method, data, space, prices, seconds, seed):
+    if method in ALONE:
+        count = max(1, round(seconds / prices["training"]))
+        training = Training(network, data, recipe(data, EPOCHS), precision=PRECISION)
+        return searched(space, method, training, count, seed), f"{count} trained"
+    if method in PATHS:
+        epochs = length(prices[method], SHARED * seconds)
+        looks = round((1 - SHARED) * seconds / prices["look"])
+        shared = Inherited(trained(method, data, space, epochs, seed), data)
+        best = searched(space, "evolution", shared, looks, seed)
+        return best, f"{epochs} epochs, {looks} looked at"
+    epochs = length(prices[method], seconds)
+    return trained(method, data, space, epochs, seed).best, f"{epochs} epochs"
 
 
 def score(data, architecture, seed):
@@ -135,12 +140,12 @@ def score(data, architecture, seed):
 
 
 def read():
-    return json.loads(PATH.read_text()) if PATH.exists() else {}
+    return json.loads(PATH.read_text()) if PATH.exists() else {"found": {}}
 
 
 def printed():
     table = Table("method", "seeds", "test accuracy", "beside random search", "what it did")
-    rows = read()
+    rows = read()["found"]
     chance = rows.get("random", {})
     for method, found in rows.items():
         scores = np.array([each["test"] for each in found.values()])
@@ -165,20 +170,27 @@ def main():
     parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--prices", action="store_true", help="measure how long all may train")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = load()
     space = record(network, data)
+    if given.prices:
+        PATH.write_text(
+            json.dumps({"prices": {**measured(data, space), **machine()}, "found": {}})
+        )
+    prices = read()["prices"]
     for seed in range(given.seeds):
         for method in given.method or METHODS:
-            if str(seed) in read().get(method, {}):
+            if str(seed) in read()["found"].get(method, {}):
                 continue
-            used, (best, note) = spent(partial(found_by, method, data, space, given.seconds, seed))
+            work = partial(found_by, method, data, space, prices, given.seconds, seed)
+            used, (best, note) = spent(work)
             row = {"architecture": best.to_json(), "note": note, "used": round(used, 1)}
             row |= {"test": score(data, best, seed), "seconds": given.seconds}
-            rows = read()
-            rows.setdefault(method, {})[str(seed)] = {**row, "machine": machine()}
-            PATH.write_text(json.dumps(rows))
+            told = read()
+            told["found"].setdefault(method, {})[str(seed)] = {**row, "machine": machine()}
+            PATH.write_text(json.dumps(told))
             Console(stderr=True).print(seed, method, row["test"], note, f"{used:.0f} s")
     printed()
 

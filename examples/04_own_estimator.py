@@ -49,5 +49,6 @@ result = ogive.search(
     strategy="random",
     recipe=ogive.Recipe(epochs=5),
     trials=14,
+    bundle=False,  # the network is not to be deployed
 )
 print(result.architecture, result.test["accuracy"])

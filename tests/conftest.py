@@ -16,6 +16,11 @@ from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)  # small networks are slower on two threads; xdist fills the cores
 
+if hasattr(os, "sched_setaffinity") and "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process of the tests has a core of its own: the searches in it start one worker.
+    _CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_CORES[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(_CORES)]})
+
 settings.register_profile(
     "ogive",
     deadline=None,  # the first call of a torch operator is slow, and says nothing

@@ -38,7 +38,7 @@ import psutil
 
 from ogive.errors import SettingError, TrialFailed
 
-__all__ = ["SerialExecutor", "WorkerPool"]
+__all__ = ["SerialExecutor", "WorkerPool", "cores"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +46,13 @@ T = TypeVar("T")
 _GRACE_SECONDS = 5.0
 _MEMORY_POLL_SECONDS = 0.1
 _POSIX = os.name == "posix"
+
+
+def cores() -> int:
+    """The processor cores that this process may use: its affinity, its container's share."""
+    import joblib  # a third of a second that not every command needs
+
+    return int(joblib.cpu_count())
 
 
 class SerialExecutor(Executor):

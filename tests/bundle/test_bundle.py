@@ -285,6 +285,6 @@ def test_a_branch_on_values_cannot_be_exported(tmp_path):
             return self.inner(x) if x.sum() > 0 else self.inner(-x)
 
     digits = images()
-    with pytest.raises(BundleError, match=r"exportable"):
+    with pytest.raises(BundleError, match=r"torch\.export.*torch\.where"):
         bundle.write(tmp_path / "b", Branching(network(digits)), digits, ARCHITECTURE, CARD)
     assert not list(tmp_path.iterdir())

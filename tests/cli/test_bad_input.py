@@ -118,7 +118,7 @@ def test_nothing_but_copies_of_a_row(refused, tmp_path):
 @pytest.mark.parametrize("limit", ["params=1", "latency_ms=0.000001"])
 def test_a_limit_that_no_architecture_meets(refused, limit, monkeypatch):
     monkeypatch.setattr("ogive.engine._limits._PATIENCE", 0.5)
-    message = refused(5, "digits", "--limit", limit, "--workers", "1")
+    message = refused(5, "digits", "--limit", limit, "--workers", "1", "--no-bundle")
     assert "nearest" in message
     assert limit.split("=")[0] in message
 
@@ -145,7 +145,15 @@ def test_a_budget_too_short_for_one_epoch(ogive, tmp_path, monkeypatch):
 
     monkeypatch.setattr("ogive.load", load)
     code, _, err = ogive(
-        "search", "iris", "--budget", "1s", "--workers", "1", "--out", tmp_path / "run"
+        "search",
+        "iris",
+        "--budget",
+        "1s",
+        "--workers",
+        "1",
+        "--no-bundle",
+        "--out",
+        tmp_path / "run",
     )
     assert not err.startswith("[0:00]")  # Loading takes of the budget, too.
     assert code == 6
@@ -297,7 +305,9 @@ def test_a_full_disk(refused, tmp_path):
         tmp_path, "return nn.Sequential(nn.Flatten(), nn.Linear(64, 999), nn.Linear(999, 10))"
     )
     try:
-        message = refused(7, "digits", "--space", wide, "--workers", "1", out=small / "run")
+        message = refused(
+            7, "digits", "--space", wide, "--workers", "1", "--no-bundle", out=small / "run"
+        )
         assert str(small) in message
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

@@ -18,7 +18,12 @@ def tried(tmp_path):
             if snapshot.phase == "handover":
                 raise Enough
 
-        defaults = {"executor": SerialExecutor(), "workers": 1, "out": tmp_path / "run"}
+        defaults = {
+            "executor": SerialExecutor(),
+            "workers": 1,
+            "bundle": False,
+            "out": tmp_path / "run",
+        }
         with pytest.raises(Enough):
             search(network, task, **({"progress": stop} | defaults | settings))
         return summarize(tmp_path / "run")
@@ -46,6 +51,7 @@ def prepared(tmp_path):
             seed=0,
             folder=tmp_path,
             costs=costs,
+            bundle=False,
         )
 
     return prepare

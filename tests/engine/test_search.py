@@ -4,6 +4,7 @@ import json
 import os
 import random
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from ogive.engine import search, summarize
 from ogive.engine._setup import Setup
 from ogive.errors import (
     ArchitectureError,
+    BundleError,
     JournalError,
     JournalMismatch,
     LimitError,
@@ -363,19 +365,46 @@ def narrow(choose, task):
 QUICK = Recipe(epochs=6, batch_size=64, lr=1e-2, label_smoothing=0.0)
 
 
-def test_from_data_to_a_verified_network(tmp_path):
-    result = search(
-        narrow,
-        "digits",
-        trials=4,
-        workers=1,
-        executor=SerialExecutor(),
-        recipe=QUICK,
-        limits={"params": 2000},
-        strategy="random",
-        out=tmp_path / "run",
-    )
-    assert result.status == "complete"
+@pytest.fixture(scope="module")
+def handed_over(tmp_path_factory):
+    """A search in which Ctrl-C is pressed during the handover."""
+    folder, pressed = tmp_path_factory.mktemp("handed") / "run", []
+
+    def press(snapshot):
+        if snapshot.phase == "handover" and not pressed:
+            pressed.append(os.kill(os.getpid(), signal.SIGINT))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ogive.engine._search.LEASE", 0.2)
+        result = search(
+            narrow,
+            "digits",
+            trials=4,
+            workers=2,
+            executor=SerialExecutor(),
+            recipe=QUICK,
+            limits={"params": 2000},
+            strategy="random",
+            out=folder,
+            progress=press,
+        )
+    assert pressed
+    return result
+
+
+def test_ctrl_c_in_the_handover_lets_it_end_and_others_see_that_it_lives(handed_over):
+    assert handed_over.status == "complete"
+    kinds = [event["kind"] for _, event in open_journal(handed_over.folder / "journal.db").read()]
+    assert Counter(kinds[kinds.index("handing") :])["alive"] > 3
+
+
+def test_no_more_trials_are_run_than_were_asked_for(handed_over):
+    states = Counter(handed_over.trials["state"])
+    assert states["complete"] <= 4
+
+
+def test_from_data_to_a_verified_network(handed_over, tmp_path):
+    result = handed_over
     assert result.summary["estimator"] is None
     assert "<td>estimator</td><td>training</td>" in result.report.read_text()
     assert result.best.costs["params"] <= 2000
@@ -399,12 +428,12 @@ def test_from_data_to_a_verified_network(tmp_path):
     # A user's own digits are of 0 to 16, as those were that it was trained on.
     predicted = loaded.predict(raw.numpy() / loaded.preprocessing["inputs"]["scale"])
     assert list(map(int, predicted)) == labels.tolist()
-    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    moved = Path(shutil.copytree(result.folder, tmp_path / "moved"))
     assert summarize(moved)["bundle"] == {"path": str(moved / "bundle"), "verification": verified}
 
 
 def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path):
-    settings = {"trials": 4, "workers": 1, "executor": SerialExecutor()}
+    settings = {"trials": 4, "workers": 1, "executor": SerialExecutor(), "bundle": False}
     with pytest.raises(LimitError, match=r"nearest.*params"):
         search(narrow, "digits", limits={"params": 10}, out=tmp_path / "run", **settings)
     assert not list((tmp_path / "run").glob("trials/*"))
@@ -559,37 +588,6 @@ def test_what_is_promoted_is_not_measured_again(tried, monkeypatch):
     assert promoted
     assert len(asked) <= len(trials) - len(promoted)
     assert all("params" in trial["costs"] for trial in searched)
-
-
-@pytest.fixture(scope="module")
-def hurried(tmp_path_factory):
-    """A search of two trials in which Ctrl-C is pressed during the handover."""
-    folder, pressed = tmp_path_factory.mktemp("hurried") / "run", []
-
-    def press(snapshot):
-        if snapshot.phase == "handover" and not pressed:
-            pressed.append(os.kill(os.getpid(), signal.SIGINT))
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ogive.engine._search.LEASE", 0.2)
-        result = search(
-            narrow, "digits", trials=2, recipe=QUICK, workers=2, executor=SerialExecutor(),
-            out=folder, progress=press,
-        )  # fmt: skip
-    assert pressed
-    return result
-
-
-def test_no_more_trials_are_run_than_were_asked_for(hurried):
-    assert len(hurried.trials) <= 2
-    assert hurried.test["accuracy"] > 0.5
-
-
-def test_ctrl_c_in_the_handover_lets_it_end_and_others_see_that_it_lives(hurried):
-    assert hurried.status == "complete"
-    assert (hurried.bundle / "model.onnx").exists()
-    kinds = [event["kind"] for _, event in open_journal(hurried.folder / "journal.db").read()]
-    assert Counter(kinds[kinds.index("handing") :])["alive"] > 3
 
 
 def test_a_strategy_thinks_on_one_thread(tmp_path):
@@ -812,5 +810,57 @@ def test_all_networks_diverging_is_one_message(tmp_path):
             executor=SerialExecutor(),
             recipe=Recipe(epochs=1, optimizer="sgd", lr=100.0, batch_size=64),
             strategy="random",
+            bundle=False,
             out=tmp_path / "run",
         )
+
+
+class Cumulative(nn.Module):
+    """Of an operator that ONNX has not."""
+
+    def forward(self, inputs):
+        return torch.cumprod(inputs.flatten(1), 1)
+
+
+def unexported(choose, task):
+    first = choose.layer("first", {"flat": nn.Flatten, "cumulative": Cumulative})
+    return nn.Sequential(first, nn.Linear(64, task.outputs))
+
+
+def test_what_cannot_be_exported_is_said_before_the_hours_are_spent(tmp_path):
+    def all_of_it(choose, task):
+        return nn.Sequential(Cumulative(), nn.Linear(64, choose.value("width", (10,))))
+
+    settings = {"trials": 2, "recipe": QUICK, "executor": SerialExecutor()}
+    with pytest.raises(BundleError, match=r"ONNX.*prod.*--no-bundle"):
+        search(all_of_it, "digits", out=tmp_path / "run", **settings)
+    assert not summarize(tmp_path / "run")["trials"]
+
+
+def test_a_network_that_turns_out_to_be_unexportable_is_not_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "check", lambda *_: None)  # It looks at one architecture alone.
+    settings = {
+        "trials": 3,
+        "recipe": QUICK,
+        "executor": SerialExecutor(),
+        "workers": 1,
+        "strategy": "random",
+        "start_from": [{"first": "cumulative"}],
+        "maximize": "chosen",
+        "out": tmp_path / "run",
+    }
+
+    def chosen(architecture, run):
+        return {"chosen": float(architecture["first"] == "cumulative")}
+
+    with pytest.raises(BundleError, match="ONNX"):
+        search(unexported, "digits", estimator=chosen, **settings)
+    left = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert left["test"]["accuracy"] > 0
+    assert (tmp_path / "run" / "report.html").exists()
+    result = search(unexported, "digits", estimator=chosen, bundle=False, **settings)
+    assert result.status == "complete"
+    assert result.test == left["test"]
+    assert result.bundle is None
+    assert result.network is not None
+    assert result.summary["best"]["architecture"] == {"first": "cumulative"}

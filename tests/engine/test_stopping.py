@@ -35,6 +35,7 @@ def stopped_search(folder, **settings):
         "recipe": QUICK,
         "strategy": "random",
         "stop_below": 0.2,
+        "bundle": False,
         "out": folder,
     }
     return search(perceptron, "breast_cancer", **(defaults | settings))

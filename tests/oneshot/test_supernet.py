@@ -99,7 +99,8 @@ def test_any_strategy_searches_with_inherited_weights(network, digits, space, sh
     supernet = train_supernet(network, digits, space=space, recipe=short, run=CPU)
     result = search(
         network, digits, estimator=Inherited(supernet, digits), strategy="evolution",
-        executor=SerialExecutor(), workers=1, recipe=short, trials=8, out=tmp_path / "run",
+        executor=SerialExecutor(), workers=1, recipe=short, trials=8, bundle=False,
+        out=tmp_path / "run",
     )  # fmt: skip
     searched = result.trials[result.trials["role"] == "search"]
     assert len(searched) >= 4

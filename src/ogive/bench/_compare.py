@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ogive.bench._read import read
 from ogive.bench._run import Protocol, ProtocolName, Trace, run
 from ogive.bench._table import Table
 from ogive.errors import SettingError, did_you_mean
-from ogive.executors import SerialExecutor, WorkerPool
+from ogive.executors import SerialExecutor, WorkerPool, cores
 from ogive.space import PoolSpace, SearchSpace
 from ogive.strategies import Strategy
 
@@ -158,7 +157,7 @@ def compare(
         cost: The column to make small, of ``objectives``.
         seeds: How many, from 0, or which.
         at: What may have been spent where figures are given.
-        workers: Processes side by side; as many as there are cores without it.
+        workers: Processes side by side; one a core if not given.
         progress: Is called as each seed of each strategy ends.
 
     Raises:
@@ -176,7 +175,7 @@ def compare(
         if rules.cost is not None:
             known.check_weighs(strategy)
     marks = _marks(rules, at)
-    traces = _played(table, rules, made, numbers, workers or os.cpu_count() or 1, progress)
+    traces = _played(table, rules, made, numbers, workers or cores(), progress)
     return Comparison(table, rules, numbers, traces, marks)
 
 

@@ -1,6 +1,6 @@
 """What is handed over: a network in every form, verified, with what is known of it."""
 
 from ogive.bundle._bundle import Bundle, load
-from ogive.bundle._export import TOLERANCE, deployed, write
+from ogive.bundle._export import TOLERANCE, check, deployed, write
 
-__all__ = ["TOLERANCE", "Bundle", "deployed", "load", "write"]
+__all__ = ["TOLERANCE", "Bundle", "check", "deployed", "load", "write"]

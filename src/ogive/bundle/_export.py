@@ -31,7 +31,7 @@ from ogive.errors import BundleError
 from ogive.space import Architecture
 from ogive.task import Task, Value
 
-__all__ = ["TOLERANCE", "Agreement", "deployed", "write"]
+__all__ = ["TOLERANCE", "Agreement", "check", "deployed", "write"]
 
 TOLERANCE = 1e-3
 """How far outputs may differ: probabilities by so much, values by so much of their deviation."""
@@ -49,6 +49,16 @@ Array = npt.NDArray[Any]
 def deployed(task: Task, network: nn.Module) -> nn.Module:
     """Returns a network as it is exported: raw inputs in, probabilities or values out."""
     return nn.Sequential(task.normalizer(), network, task.finisher()).eval()
+
+
+def check(network: nn.Module, task: Task) -> None:
+    """Exports a network, trained or not, and throws the forms away.
+
+    Raises:
+        BundleError: If a form cannot be exported.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _export(deployed(task, network.cpu()), task.validation.take([0])[0], Path(folder))
 
 
 def write(
@@ -118,33 +128,48 @@ def _written(
 
 def _export(module: nn.Module, raw: torch.Tensor, folder: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
+    path = folder / "model.pt2"
+    with _exporting(
+        path, "by torch.export", "A Python branch on values of tensors", "torch.where"
+    ):
+        program = torch.export.export(
+            module, (raw[[0, -1]],), dynamic_shapes=({0: batch},), strict=False
+        )
+        torch.export.save(program, path)
+    path = folder / "model.onnx"
+    with _exporting(path, "to ONNX", "An operator that ONNX has not", "others"):
+        exported = torch.onnx.export(
+            program, input_names=["input"], output_names=["output"], dynamo=True, verbose=False
+        )
+        assert exported is not None
+        exported.save(path, external_data=False)
+
+
+@contextmanager
+def _exporting(path: Path, how: str, usual: str, instead: str) -> Iterator[None]:
     try:
         with _quiet():
-            program = torch.export.export(
-                module, (raw[:2].clone(),), dynamic_shapes=({0: batch},), strict=False
-            )
-            torch.export.save(program, folder / "model.pt2")
-            exported = torch.onnx.export(
-                program, input_names=["input"], output_names=["output"], dynamo=True, verbose=False
-            )
-            assert exported is not None
-            exported.save(folder / "model.onnx", external_data=False)
+            yield
     except OSError:
         raise
     except Exception as error:  # The exporters raise dozens of kinds.
-        check_room(folder / "model.onnx", error)
+        check_room(path, error)
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        first = next(iter(str(root).splitlines()), "")
         raise BundleError(
-            f"A network must be exportable by torch.export, but {type(error).__name__}: "
-            f"{str(error).splitlines()[0]} Python branches on values of tensors are the usual "
-            "cause: use torch.where."
+            f"A network must be exportable {how}, but {type(root).__name__}: {first} {usual} is "
+            f"the usual cause: use {instead}. Or search without a bundle: bundle=False, "
+            "--no-bundle."
         ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporters' progress to themselves; their errors still come out."""
+    """Keeps the exporters' progress to themselves; what is wrong they raise."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

@@ -62,6 +62,7 @@ class Call:
     fidelity: tuple[str, ...] = ()
     workers: int | None = None
     together: int = 1
+    bundle: bool = True
     seed: int = 0
 
     def save(self, folder: Path) -> None:
@@ -175,6 +176,7 @@ def _search(call: Call, folder: Path, view: View) -> ogive.Result:
         fidelity=cast("tuple[Fidelity, ...]", call.fidelity or ("epochs",)),
         workers=call.workers,
         together=call.together,
+        bundle=call.bundle,
         seed=call.seed,
         out=folder,
         progress=show,

@@ -35,7 +35,7 @@ EXITS = {
     5: "limits that cannot be met",
     6: "a budget that is too short",
     7: "a run folder or journal that cannot be used",
-    8: "an export that does not agree with the trained network",
+    8: "a network that cannot be exported, or whose export does not agree with it",
     9: "no trial completed",
     130: "interrupted",
 }

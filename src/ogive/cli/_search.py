@@ -96,6 +96,9 @@ def search(
     together: Annotated[
         int, typer.Option(min=1, help="Small perceptrons that each of them trains at once.")
     ] = 1,
+    no_bundle: Annotated[
+        bool, typer.Option("--no-bundle", help="Hand the network over without exporting it.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA by default.")] = None,
     target: Annotated[str | None, typer.Option(help="The column of a table to predict.")] = None,
@@ -145,6 +148,7 @@ def search(
         fidelity=tuple(fidelity or ()),
         workers=workers,
         together=together,
+        bundle=not no_bundle,
         seed=seed,
     )
     run(call, out or Path("runs") / _named(Path(data)), as_json=as_json)

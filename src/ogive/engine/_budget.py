@@ -32,6 +32,9 @@ _HANDOVER_SHARE = 0.12
 _HANDOVER_SECONDS = 25.0
 """What the export, its verification and the report take at most (measured: 8 to 20 s)."""
 
+_REPORT_SECONDS = 6.0
+"""What the report alone takes at most, with the test before it (measured: 1 to 3 s)."""
+
 _USUAL_START = 10.0
 """Seconds until the plan is made, on a machine that does nothing else."""
 
@@ -116,7 +119,7 @@ class Plan:
         finals_seconds: Time kept for finalists, reference, playoff and final trainings.
         finals_epochs: Epochs kept for them.
         finals_trials: Trials kept for them.
-        handover_seconds: Time kept for export, verification and report.
+        handover_seconds: Time kept for test, export, verification and report.
         workers: Trials side by side.
         threads: Threads of each.
         precision: What trials compute in.
@@ -167,6 +170,7 @@ def plan(
     spent: float = 0.0,
     checks: float = 0.0,
     scaled: bool = False,
+    bundle: bool = True,
 ) -> Plan:
     """Shares a budget out.
 
@@ -185,6 +189,7 @@ def plan(
         spent: Seconds of the budget that are used already.
         checks: Seconds that it took to get here with the data at hand.
         scaled: Whether the reference is smaller than it was designed, to fit the limits.
+        bundle: Whether the winner is exported.
 
     Raises:
         BudgetError: If it does not reach for a trial and for one epoch of each of the finals.
@@ -220,11 +225,11 @@ def plan(
         trainings = length(float, 1.0, longest)
         epochs = min(epochs, max(1.0, budget.epochs / (2 * max(1.0, trainings))))
     if budget.seconds is not None:
-        handover = _handover(budget.seconds, checks)
+        handover = _handover(budget.seconds, checks, bundle)
         each = max(1.0, fulls) * epoch_seconds
         affordable = _FINALS_SHARE * (budget.seconds - spent - handover) / each
         if affordable < 1:
-            least = _least(each / _FINALS_SHARE + spent, checks)
+            least = _least(each / _FINALS_SHARE + spent, checks, bundle)
             raise BudgetError(
                 f"The budget must reach for one epoch of each final training, but an epoch takes "
                 f"about {epoch_seconds:.2g} s here and the budget is {budget.seconds:.0f} s. "
@@ -264,19 +269,19 @@ def plan(
     )
 
 
-def _handover(seconds: float, checks: float) -> float:
-    """The part of a budget that is kept for the export."""
+def _handover(seconds: float, checks: float, bundle: bool) -> float:
+    """The part of a budget that is kept for what comes after the last training."""
     # A machine on which it took long to get here will take long over the export, too.
     slowness = max(1.0, checks / _USUAL_START)
-    usual = min(_HANDOVER_SECONDS, _HANDOVER_SHARE * seconds)
+    usual = min(_HANDOVER_SECONDS if bundle else _REPORT_SECONDS, _HANDOVER_SHARE * seconds)
     return min(usual * slowness, _LONGEST_HANDOVER * seconds)
 
 
-def _least(work: float, checks: float) -> float:
-    """The budget that leaves so many seconds beside its export."""
+def _least(work: float, checks: float, bundle: bool) -> float:
+    """The budget that leaves so many seconds beside its handing over."""
     least = work
-    while work + _handover(least, checks) - least > 0.01:
-        least = work + _handover(least, checks)
+    while work + _handover(least, checks, bundle) - least > 0.01:
+        least = work + _handover(least, checks, bundle)
     return least
 
 

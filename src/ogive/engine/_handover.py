@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,11 @@ def test(setup: Setup, finals: Finals, state: SearchState, chosen: Chosen) -> di
     return told
 
 
-def export(setup: Setup, chosen: Chosen, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes the verified bundle; returns where it is and how far its forms agree."""
+def export(setup: Setup, chosen: Chosen, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Writes the verified bundle, if one is wanted: where it is and how far its forms agree."""
     assert setup.task is not None
+    if not setup.bundle:
+        return None
     folder = setup.folder / "bundle"
     card = {
         name: summary[name]
@@ -150,11 +153,13 @@ def export(setup: Setup, chosen: Chosen, summary: Mapping[str, Any]) -> dict[str
     return {"path": str(folder), "verification": verification}
 
 
-def graph(setup: Setup, chosen: Chosen) -> dict[str, Any]:
-    """The winner's layers and what flows between them."""
+def graph(setup: Setup, chosen: Chosen) -> dict[str, Any] | None:
+    """The winner's layers and what flows between them, where that can be followed."""
     assert setup.task is not None
-    with torch.no_grad():
+    # Dozens of kinds are raised for a network that cannot be followed, nor exported therefore.
+    with torch.no_grad(), suppress(*([] if setup.bundle else [Exception])):
         return report.network_graph(chosen.network, setup.task.example(1, device="cpu"))
+    return None
 
 
 def write_report(summary: Mapping[str, Any], folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -11,15 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from ogive import bundle
 from ogive.engine._budget import Plan, plan
 from ogive.engine._limits import smallest_within
 from ogive.engine._objectives import exceeded
 from ogive.engine._setup import Setup, references
 from ogive.estimators import Precision, measure_speed, wake
+from ogive.executors import cores
 from ogive.nn import check
 from ogive.space import Architecture
 
-__all__ = ["Speed", "alone", "cores", "fastest", "preflight"]
+__all__ = ["Speed", "alone", "fastest", "preflight"]
 
 _TYPICAL = 9
 """Architectures drawn to find one of middling size, where there is no reference to measure."""
@@ -50,13 +51,6 @@ class Speed:
     def rate(self) -> float:
         """Steps a second of all of them together."""
         return self.workers / self.seconds
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _reference_of(setup: Setup) -> tuple[Architecture | None, bool]:
@@ -99,6 +93,7 @@ def preflight(
 
     Raises:
         SpaceError: If a network of the space does not run.
+        BundleError: If one cannot be exported, and is to be.
         LimitError: If no architecture within the limits can be found.
         BudgetError: If the time does not reach.
     """
@@ -107,8 +102,10 @@ def preflight(
     assert setup.network is not None and setup.task is not None
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
-    # What workers import would be measured, too.
-    wait([executor.submit(wake, setup.bench) for _ in range(workers or cores())])
+    waking = [executor.submit(wake, setup.bench) for _ in range(workers or cores())]
+    if setup.bundle:
+        bundle.check(setup.build(setup.space.sample(rng)), setup.task)
+    wait(waking)  # What workers import would be measured, too.
     reference, scaled = _reference_of(setup)
     if reference is None and setup.limits:
         costs = partial(setup.costs, names=tuple(setup.limits))
@@ -129,6 +126,7 @@ def preflight(
         spent=time.time() - begun,
         checks=time.time() - ready,
         scaled=scaled,
+        bundle=setup.bundle,
     )
     return made, reference
 

@@ -33,7 +33,7 @@ class Result:
         summary: Everything as one plain object, as ``ogive show --json`` prints it.
         folder: The run folder.
         report: The HTML report.
-        bundle: The verified bundle; ``None`` where there is no network to export.
+        bundle: The verified bundle; ``None`` where no network was exported.
     """
 
     status: str

@@ -21,15 +21,22 @@ from ogive._whole import write_whole
 from ogive.engine import _handover
 from ogive.engine._budget import Budget, Plan, seconds_of
 from ogive.engine._loop import Loop
-from ogive.engine._preflight import cores, preflight
+from ogive.engine._preflight import preflight
 from ogive.engine._prior import Prior
 from ogive.engine._result import Result
 from ogive.engine._setup import Setup, opening, set_up
 from ogive.engine._state import LEASE, Me, SearchState
 from ogive.engine._summary import best_of, fold, summary_of
-from ogive.errors import BudgetError, JournalError, OgiveError, SettingError, TrialFailed
+from ogive.errors import (
+    BudgetError,
+    BundleError,
+    JournalError,
+    OgiveError,
+    SettingError,
+    TrialFailed,
+)
 from ogive.estimators import Estimator, Fidelity, RecipeLike, device_of
-from ogive.executors import WorkerPool
+from ogive.executors import WorkerPool, cores
 from ogive.hardware import Cost
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
@@ -66,6 +73,7 @@ def search(
     executor: Executor | None = None,
     workers: int | None = None,
     together: int = 1,
+    bundle: bool = True,
     journal: str | Path | Journal | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -115,6 +123,9 @@ def search(
             it, each to the result that it has alone (:func:`ogive.estimators.train_together`). A
             strategy is asked for as many at a time, and so learns less from each other's
             results: for spaces of small networks, and time for hundreds of trials.
+        bundle: Whether the final network is exported and verified, as ``bundle`` in the run
+            folder, in ten to twenty seconds. Without it also networks are searched that PyTorch
+            alone can run; with it they are refused before the search.
         journal: A file, a database URL or a :class:`Journal`; ``journal.db`` in the run folder by
             default.
         seed: Of every draw of the search.
@@ -152,6 +163,7 @@ def search(
             seed=seed,
             folder=folder,
             stop_below=stop_below,
+            bundle=bundle,
         )
         _check_together(together, setup)
     except OgiveError:
@@ -418,11 +430,17 @@ class _Search:
             log.append(self._me.event("tested", **told))
             loop.sync()
         summary = summary_of(loop.state, setup.folder)
+        try:
+            exported = _handover.export(setup, chosen, summary)
+        except BundleError:
+            best = best_of(chosen.trial, chosen.costs)
+            self._write(loop.state, {"status": "interrupted", "best": best})
+            raise
         handed = {
             "number": chosen.trial.number,
             "weights": chosen.final.number,
             "costs": chosen.costs,
-            "bundle": _handover.export(setup, chosen, summary),
+            "bundle": exported,
             "graph": _handover.graph(setup, chosen),
         }
         log.append(self._me.event("handed", **handed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -33,6 +32,7 @@ from ogive.estimators import (
     check_fidelities,
     fidelities,
 )
+from ogive.executors import cores
 from ogive.hardware import CHEAP, COSTS, Cost, LatencyPredictor, costs
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
@@ -74,6 +74,7 @@ class Setup:
         stop_below: The probability to end better than the best below which a trial is stopped.
         by_gradient: What is to be known of the search by gradient that it starts from, if any.
         own_costs: A user's own, by name.
+        bundle: Whether the winner is exported.
     """
 
     network: NetworkFunction | None
@@ -91,6 +92,7 @@ class Setup:
     stop_below: float | None = None
     by_gradient: Mapping[str, Any] | None = None
     own_costs: Mapping[str, Cost] = field(default_factory=dict)
+    bundle: bool = True
 
     @property
     def trains(self) -> bool:
@@ -229,7 +231,7 @@ def opening(setup: Setup) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "platform": platform.platform(),
-            "cores": os.cpu_count(),
+            "cores": cores(),
         },
         "command": sys.argv,
     }
@@ -259,6 +261,7 @@ def set_up(
     folder: Path,
     stop_below: float | None = None,
     costs: Mapping[str, Cost | str | Path] | None = None,
+    bundle: bool = True,
 ) -> Setup:
     """Fills in the defaults and checks what can be checked without running anything.
 
@@ -331,6 +334,7 @@ def set_up(
         by_gradient=told(start_from),
         stop_below=_checked_probability(stop_below, objectives, estimator, known_costs),
         own_costs=own_costs,
+        bundle=bundle,
     )
 
 

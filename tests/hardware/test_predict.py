@@ -76,14 +76,16 @@ def test_decisions_are_parts_by_value_and_place():
             Decision("a.op", "categorical", options=("conv", "pool")),
             Decision("b.op", "categorical", options=("conv", "pool")),
             Decision("in", "subset", options=("x", "y", "z"), sizes=(2,)),
+            Decision("kernel", "categorical", options=((3, 5), (5, 3))),
             Decision("share", "real", low=0.0, high=2.0),
         ]
     )
-    decided = {"a.op": "pool", "b.op": "pool", "in": ("x", "z"), "share": 0.5}
+    decided = {"a.op": "pool", "b.op": "pool", "in": ("x", "z"), "kernel": (5, 3), "share": 0.5}
     parts = decided_parts(space, space.validate(decided))
     kinds = Counter(part.kind for part in parts)
     assert kinds["('conv', 'pool') = 'pool'"] == 2
-    assert len(parts) == 5
+    assert kinds["((3, 5), (5, 3)) = (5, 3)"] == 1
+    assert len(parts) == 6
     assert parts[Part("share", "share")] == 0.25
 
 

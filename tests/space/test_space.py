@@ -288,6 +288,37 @@ def test_the_spaces_own_rules_hold():
         SearchSpace(space.decisions, valid=lambda _: "never").sample(rng)
 
 
+def test_options_that_are_tuples_of_others_are_told_from_values_that_are():
+    """Of a subset, ("a", "b") is both of two options, not the third that is called so."""
+    options = ("a", "b", ("a", "b"))
+
+    def when(parent, option):
+        return ((Condition(parent, frozenset([option])),),)
+
+    space = SearchSpace(
+        [
+            Decision("some", "subset", options=options, sizes=(1, 2)),
+            Decision("one", "categorical", options=options),
+            *(
+                Decision(f"{parent}.{i}", "ordinal", options=(1, 2), conditions=when(parent, o))
+                for parent in ("some", "one")
+                for i, o in enumerate(options)
+            ),
+        ]
+    )
+    both = space.complete({"some": ("a", "b"), "one": ("a", "b")})
+    assert set(both) == {"some", "one", "some.0", "some.1", "one.2"}
+    assert space.size == len(list(space.enumerate())) == (3 * 2 + 3 * 4) * 3 * 2
+    found = space.encode([both]).values[0]
+    assert [c.option for c, v in zip(space.columns, found, strict=True) if v and c.option] == [
+        "a",
+        "b",
+        ("a", "b"),
+    ]
+    assert pickle.loads(pickle.dumps(space)).complete(both) == both
+    assert SearchSpace.from_json(space.to_json()).complete(both) == both
+
+
 @pytest.mark.parametrize("options", [(8, 16, 32, 64), tuple(range(4))])
 def test_a_rule_that_joins_decisions_is_kept_by_changing_several(options):
     """No change of one decision keeps a sum."""

@@ -142,6 +142,6 @@ def decided_parts(space: SearchSpace, architecture: Architecture) -> dict[Part, 
             found[Part(path, path)] = decision.to_unit(value)
             continue
         domain = decision.options or (decision.low, decision.high, decision.step)
-        for member in value if isinstance(value, tuple) else (value,):
+        for member in decision.taken(value):
             found[Part(f"{domain} = {member!r}", path)] = 1.0
     return found

@@ -50,16 +50,12 @@ def options_of(space: SearchSpace, architecture: Architecture) -> Iterator[Optio
             (parent, above)
             for parent in parents
             if parent in architecture
-            for above in _members(architecture[parent])
+            for above in space[parent].taken(architecture[parent])
         ]
-        for option in _members(value):
+        for option in decision.taken(value):
             yield from ((path, option, *each) for each in under)
             if not under:
                 yield path, option, None, None
-
-
-def _members(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def missed(space: SearchSpace, rng: Random, seen: set[Option]) -> Iterator[Architecture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import comb
 from random import Random
@@ -26,18 +26,26 @@ _FEW = 12
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Holds where the decision at ``parent`` took one of ``values`` (of a subset: has one)."""
+    """Holds where the decision at ``parent`` took one of ``values`` (of a subset: has one).
+
+    Attributes:
+        parent: The path of an earlier decision.
+        values: Any of them will do.
+        of_subset: Whether the parent is a subset, whose options may be tuples as its values are.
+            A space sees to it.
+    """
 
     parent: str
     values: frozenset[Value]
+    of_subset: bool = field(default=False, compare=False)
 
     def holds(self, decided: Mapping[str, Value]) -> bool:
         if self.parent not in decided:
             return False
         value = decided[self.parent]
-        if value in self.values:
-            return True
-        return isinstance(value, tuple) and not self.values.isdisjoint(value)
+        if self.of_subset:
+            return not self.values.isdisjoint(value)  # type: ignore[arg-type]  # a tuple
+        return value in self.values
 
 
 @dataclass(frozen=True)
@@ -187,6 +195,10 @@ class Decision:
                 return tuple(option for option in self.options if option in value)
             case _:
                 return next(option for option in self.options if option == value)
+
+    def taken(self, value: Any) -> tuple[Value, ...]:
+        """Returns the options that a value takes: those of a subset, else itself alone."""
+        return tuple(value) if self.kind == "subset" else (value,)
 
     def default(self) -> Value:
         """Its first value."""

@@ -64,7 +64,10 @@ class Encoder:
             starts.append(len(columns))
             if decision.kind in ("categorical", "subset"):
                 for option in decision.options:
-                    know(decision, option, 1.0)
+                    if (
+                        decision.kind == "categorical"
+                    ):  # The values of a subset are tuples of them.
+                        know(decision, option, 1.0)
                     columns.append(Column(decision.path, decision.kind, option))
                 continue
             if decision.kind == "ordinal" or (

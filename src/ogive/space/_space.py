@@ -465,7 +465,7 @@ def _possible(
         values = frozenset(v for v in condition.values if _may_be(parent, v))
         if not values:
             return None
-        kept.append(replace(condition, values=values))
+        kept.append(replace(condition, values=values, of_subset=parent.kind == "subset"))
     return tuple(kept)
 
 
@@ -497,10 +497,10 @@ def _always(condition: Condition, known: Mapping[str, Decision]) -> bool:
 
 def _merged(conjunctions: Sequence[tuple[Condition, ...]]) -> Iterator[tuple[Condition, ...]]:
     """Joins conjunctions that differ only in the values of one parent."""
-    joined: dict[tuple[Any, ...], frozenset[Value]] = {}
-    for conjunction in conjunctions:
-        *others, last = conjunction
+    joined: dict[tuple[Any, ...], Condition] = {}
+    for *others, last in conjunctions:
         group = (*others, last.parent)
-        joined[group] = joined.get(group, frozenset()) | last.values
-    for (*others, parent), values in joined.items():
-        yield (*others, Condition(parent, values))
+        values = joined.get(group, last).values | last.values
+        joined[group] = replace(last, values=values)
+    for (*others, _), last in joined.items():
+        yield (*others, last)

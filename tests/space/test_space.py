@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -317,6 +318,38 @@ def test_options_that_are_tuples_of_others_are_told_from_values_that_are():
     ]
     assert pickle.loads(pickle.dumps(space)).complete(both) == both
     assert SearchSpace.from_json(space.to_json()).complete(both) == both
+
+
+def test_where_few_are_valid_each_is_drawn_as_often_as_if_it_were_drawn_again():
+    only_y = ((Condition("op", frozenset("y")),),)
+    decisions = [
+        Decision("op", "categorical", options=("x", "y")),
+        Decision("size", "integer", low=1, high=20, log=True),
+        *(Decision(f"d{i}", "categorical", options=(0, 1)) for i in range(7)),
+        Decision("deep", "ordinal", options=(1, 2, 3, 4), conditions=only_y),
+    ]
+
+    def rare(a):
+        alike = all(a[f"d{i}"] for i in range(7)) and a.get("deep", 4) == 4
+        return None if alike and a["size"] in (2, 16) else "few are"
+
+    space = SearchSpace(decisions, valid=rare)
+    rng = Random(0)
+    drawn = Counter((a["op"], a["size"]) for a in (space.sample(rng) for _ in range(4000)))
+    low, high = math.log(2.5 / 1.5), math.log(16.5 / 15.5)
+    expected = {
+        (op, size): 4000 * share * odds / (1.25 * (low + high))
+        for op, odds in (("x", 1.0), ("y", 0.25))
+        for size, share in ((2, low), (16, high))
+    }
+    assert drawn.keys() == expected.keys()
+    assert all(abs(drawn[each] - n) < 4 * n**0.5 for each, n in expected.items())
+
+    wide = [Decision(f"w{i}", "ordinal", options=tuple(range(10))) for i in range(6)]
+    one_in_ten_thousand = SearchSpace(
+        wide, valid=lambda a: None if len({a[f"w{i}"] for i in range(5)}) == 1 else "they differ"
+    )
+    assert one_in_ten_thousand.reason_invalid(one_in_ten_thousand.sample(rng)) is None
 
 
 @pytest.mark.parametrize("options", [(8, 16, 32, 64), tuple(range(4))])

@@ -224,6 +224,13 @@ class Decision:
         chosen = sorted(rng.sample(range(len(self.options)), size))
         return tuple(self.options[i] for i in chosen)
 
+    def share(self, value: Any) -> float:
+        """Returns how probable it is that one of finitely many values is drawn."""
+        if not self.log or self.kind == "real":
+            return 1 / self.size
+        low, high = self._ends
+        return math.log((value + 0.5) / (value - 0.5)) / math.log(high / low)
+
     def another(self, value: Value, rng: Random) -> Value:
         """Draws a value other than ``value`` (or ``value``, if there is no other)."""
         if self.size == 1:

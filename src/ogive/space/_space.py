@@ -20,8 +20,16 @@ from ogive.space._graph import Graph
 
 __all__ = ["SearchSpace"]
 
-_TRIES = 2000
+_TRIES = 2_000
+"""Changes of an architecture in vain, after which it is left as it is."""
+
+_DRAWS = 100_000
 """Architectures drawn in vain before a space is said to have no valid one."""
+
+_FEW = 100
+"""Architectures drawn in vain after which a space of at most ``_LISTED`` is listed instead."""
+
+_LISTED = 100_000
 
 _PATIENCE = 100
 """Mutations in vain after which one more decision is changed at once."""
@@ -165,10 +173,43 @@ class SearchSpace:
     def sample(self, rng: Random) -> Architecture:
         """Draws an architecture: each active decision uniformly, in its turn.
 
+        What ``valid`` excludes is drawn again, so that the others keep their odds. Where few are
+        valid, those of a space of at most 100,000 are listed, once, and drawn from; in a larger
+        one a draw takes as many tries as there are architectures to a valid one.
+
         Raises:
-            SpaceError: If none of many draws was valid.
+            SpaceError: If none is valid, or, of a larger space, none of 100,000 draws.
         """
-        return self._first_valid(lambda _: self._draw(rng))
+        if self._listed is not None:
+            architectures, odds = self._listed
+            return rng.choices(architectures, odds)[0]
+        drawn = self._first_valid(lambda _: self._draw(rng), _DRAWS)
+        if drawn is None:
+            raise self._none_valid(f"none of {_DRAWS:,} draws is")
+        return drawn
+
+    @cached_property
+    def _listed(self) -> tuple[list[Architecture], list[float]] | None:
+        """The valid architectures and their odds, where they are too few to be found by drawing."""
+        rng = Random(0)
+        if self._valid is None or self.size > _LISTED:
+            return None
+        if self._first_valid(lambda _: self._draw(rng), _FEW) is not None:
+            return None
+        architectures = list(self.enumerate())
+        if not architectures:
+            raise self._none_valid(f"none of all {self.size:,} is")
+        shares = ((self._by_path[path].share(v) for path, v in a.items()) for a in architectures)
+        return architectures, [math.prod(each) for each in shares]
+
+    def _none_valid(self, found: str) -> SpaceError:
+        assert self._valid is not None
+        example = self._draw(Random(0))
+        return SpaceError(
+            f"Some architectures of a space must be valid, but of {self.name!r} {found}. The first "
+            f"is ruled out because: {self._valid(example)}. Narrow the space to the part that is "
+            "valid, or let one decision stand for those that the rule joins."
+        )
 
     def _draw(self, rng: Random) -> Architecture:
         decided: dict[str, Value] = {}
@@ -178,24 +219,11 @@ class SearchSpace:
         return Architecture(decided, frozen=True)
 
     def _first_valid(
-        self, draw: Callable[[int], Architecture], otherwise: Architecture | None = None
-    ) -> Architecture:
-        """Draws, told how often that was in vain, until one is valid; ``otherwise`` if none is."""
-        if self._valid is None:
-            return draw(0)
-        reason = None
-        for tries in range(_TRIES):
-            architecture = draw(tries)
-            reason = self._valid(architecture)
-            if reason is None:
-                return architecture
-        if otherwise is not None:
-            return otherwise
-        raise SpaceError(
-            f"A space needs valid architectures that can be found by drawing, but {_TRIES} draws "
-            f"from {self.name!r} were all ruled out, the last because: {reason}. "
-            "Narrow the space to the part that is valid."
-        )
+        self, draw: Callable[[int], Architecture], most: int = _TRIES
+    ) -> Architecture | None:
+        """Draws up to ``most`` times, told how often that was in vain, until one is valid."""
+        tries = map(draw, range(most))
+        return next((a for a in tries if self._valid is None or self._valid(a) is None), None)
 
     def mutate(self, architecture: Architecture, rng: Random) -> Architecture:
         """Draws an architecture that differs in one decision, chosen uniformly among the active.
@@ -216,7 +244,7 @@ class SearchSpace:
                     child = self._with(child, path, changed, rng)
             return child
 
-        return self._first_valid(mutated, architecture)
+        return self._first_valid(mutated) or architecture
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
         """Changes a decision; of those that hang on it, draws the new and drops the inactive."""
@@ -255,7 +283,7 @@ class SearchSpace:
                 return decision.sampler()(rng)
             return rng.choice(parents)[decision.path]
 
-        return self._first_valid(lambda _: self.walk(inherit), a)
+        return self._first_valid(lambda _: self.walk(inherit)) or a
 
     def neighbours(self, architecture: Architecture, rng: Random) -> Iterator[Architecture]:
         """Yields the valid architectures that differ in one decision, in the space's order.

@@ -127,6 +127,27 @@ def test_what_is_reported_is_of_the_same_data(data: Path) -> None:
     assert table.report_of("hwnas_c10_edgegpu_latency") == "c10_test_acc_200_avg"
 
 
+def test_data_sets_are_known_by_their_columns(write: Write, nb201: Path) -> None:
+    arrays = dict(np.load(nb201))
+    arrays.pop("c10_test_acc_200_avg")
+    of_cifar = [name for name in arrays if name.startswith("c10valid_")]
+    of_other = {name.replace("c10valid", "in16"): arrays.pop(name) for name in of_cifar}
+    table = read(write("in16.npz", arrays | of_other))
+    assert [rung.column for rung in table.signal("in16_val_acc_200_avg").rungs] == [
+        "in16_val_acc_12",
+        "in16_val_acc_200_avg",
+    ]
+    assert table.report_of("in16_val_acc_12") == "in16_val_acc_12"
+    tested = of_other | {"in16_test_acc_200_avg": of_other["in16_val_acc_200_avg"] + 1}
+    tested_table = read(write("tested.npz", arrays | tested))
+    assert tested_table.report_of("in16_val_acc_12") == "in16_test_acc_200_avg"
+    timed = compare(
+        tested_table, ["random"], protocol="time", signal="in16_val_acc_12", seeds=1, workers=1
+    )
+    best = tested["in16_val_acc_12"].argmax()
+    assert timed.rows[0]["report_mean"] == tested["in16_test_acc_200_avg"][best]
+
+
 def test_the_real_tables(data: Path) -> None:
     table = read(data / "nb201.npz")
     assert table.space.size == len(table) == 15_625

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -90,7 +91,11 @@ def _nasbench201(path: Path, arrays: _Arrays) -> Table:
             "quick": "c10valid_val_acc_12",
             "cost": "hwnas_c10_edgegpu_latency",
         },
-        reports={"c10_": _TEST10, "c10valid_": _TEST10, "c100_": "c100_test_acc_200_avg"},
+        reports={
+            "c10_": _TEST10,
+            **{f"{data}_": f"{data}_test_acc_200_avg" for data in _data201(columns)},
+            "c10valid_": _TEST10,
+        },
     )
 
 
@@ -101,13 +106,19 @@ def _cells201(arrays: _Arrays) -> Iterable[Architecture]:
         yield Architecture({p: names[o] for p, o in zip(paths, code, strict=True)})
 
 
+def _data201(columns: Iterable[str]) -> list[str]:
+    """The data sets that there are accuracies of, as the columns name them."""
+    found = (re.fullmatch(r"(.+)_(?:val|test)_acc_(?:12|200_avg)", name) for name in columns)
+    return sorted({match[1] for match in found if match})
+
+
 def _signals201(columns: Mapping[str, Column]) -> dict[str, Signal]:
     """Accuracies after 12 epochs (a schedule of their own) and after 200, by data set and split.
 
     A training takes its epochs and one evaluation, as the paper's own code adds them up.
     """
     signals: dict[str, Signal] = {}
-    for data in ("c10valid", "c10", "c100"):
+    for data in _data201(columns):
         epoch = columns.get(f"{data}_train_sec_per_epoch")
         evaluation = columns.get(f"{data}_eval_sec_per_epoch", 0.0)
         for split in ("val", "test"):

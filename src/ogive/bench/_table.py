@@ -84,7 +84,8 @@ class Table:
         signals: Of some columns, what is known of them after fewer epochs, and what they took.
         defaults: Names of columns by what they are for: ``signal``, ``quick`` (the signal of a
             short training) and ``cost``.
-        reports: What is reported beside a signal, by what the signal's name begins with.
+        reports: What is reported beside a signal, by what the signal's name begins with; beside
+            others the first.
     """
 
     name: str
@@ -150,9 +151,13 @@ class Table:
         return self.signals.get(name) or Signal((Rung(1.0, name),))
 
     def report_of(self, signal: str) -> str:
-        """Returns the column that is reported beside a signal: of the same data, if there is."""
-        begun = (report for data, report in self.reports.items() if signal.startswith(data))
-        return next(begun, next(iter(self.reports.values())))
+        """Returns the column that is reported beside a signal: of the same data, if there is.
+
+        Where the table has not the first of ``reports`` either, that is the signal itself.
+        """
+        begun = [report for data, report in self.reports.items() if signal.startswith(data)]
+        meant = [*begun, next(iter(self.reports.values()))]
+        return next((name for name in meant if name in self.columns), signal)
 
     def features(self, names: Iterable[str]) -> SideInformation:
         """Returns what some columns say of an architecture, as side information for a model.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import ogive
-from ogive.bench import Comparison, Table, Trace, compare, read, run
+from ogive.bench import Comparison, Signal, Table, Trace, compare, read, run
 from ogive.bench._compare import _protocol, contenders
 from ogive.errors import SettingError
 from ogive.executors import SerialExecutor
@@ -348,6 +349,50 @@ def test_what_is_wrong_is_said_at_once(table: Table, strategies, settings, said)
         compare(table, strategies, **settings)
 
 
+def test_a_table_without_what_is_to_be_compared_is_refused(table: Table) -> None:
+    """Columns of no numbers, seconds that are not known of all, and a front without an area."""
+
+    def changed(**columns: float | np.ndarray) -> Table:
+        other = {name: np.zeros(len(table)) + column for name, column in columns.items()}
+        return replace(table, columns={**table.columns, **other})
+
+    seconds = np.where(np.arange(len(table)) == 7, np.nan, 5.0)
+    rung = replace(table.signal("c10valid_val_acc_12").rungs[0], seconds=seconds)
+    timed = replace(table, signals={**table.signals, rung.column: Signal((rung,))})
+    for other, settings, said in (
+        (
+            changed(c10valid_val_acc_200_avg=np.nan),
+            {},
+            "'c10valid_val_acc_200_avg' of .* has none",
+        ),
+        (changed(c10_test_acc_200_avg=np.nan), {}, "'c10_test_acc_200_avg' of .* has none"),
+        (timed, {"protocol": "time"}, "not all of 'c10valid_val_acc_12'"),
+        (changed(a=1), {"protocol": "objectives", "cost": "a"}, "has none by .* and 'a'"),
+        (changed(a=np.nan), {"protocol": "objectives", "cost": "a"}, "has none by .* and 'a'"),
+    ):
+        with pytest.raises(SettingError, match=said):
+            compare(other, ["random"], queries=3, seeds=1, workers=1, **settings)
+
+
+def test_the_hypervolume_of_negative_signals_begins_at_the_least(table: Table) -> None:
+    cost = table.columns["c10valid_val_acc_12"].copy()
+    cost[3] = np.inf  # as good as missing
+    losses = {"loss": table.columns["c10valid_val_acc_200_avg"] - 100, "cost": cost}
+    comparison = compare(
+        replace(table, columns={**table.columns, **losses}),
+        {"all": lambda s: Listed(s, range(60)), "some": lambda s: Listed(s, range(10))},
+        protocol="objectives",
+        signal="loss",
+        report="loss",
+        cost="cost",
+        queries=60,
+        seeds=1,
+        workers=1,
+    )
+    shares = [comparison.curves[name].signal[0, -1] for name in ("some", "all")]
+    assert 0 < shares[0] < shares[1] == pytest.approx(1)
+
+
 # What was published
 
 
@@ -405,7 +450,7 @@ def test_one_run_is_a_function_of_its_seed(table: Table) -> None:
     assert again.rows == comparison.traces["random"][0].rows
 
 
-COST = {"objectives": "c10valid_train_sec_per_epoch", "queries": None}
+COST = {"objectives": "c10valid_val_acc_12", "queries": None}
 
 
 def test_auto_is_asked_as_a_search_asks_it(table):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ogive import strategies as known
-from ogive.bench._figures import Curves, Goal, curves, goal, standard_error
+from ogive.bench._figures import Curves, Goal, area, curves, goal, standard_error
 from ogive.bench._read import read
 from ogive.bench._run import Protocol, ProtocolName, Trace, run
 from ogive.bench._table import Table
@@ -152,7 +152,8 @@ def compare(
             took; ``objectives``: hypervolume of signal and cost by the number of trainings.
         queries: The budget in full trainings.
         seconds: The budget of ``time``.
-        signal: The column that strategies are told; the table's own default without it.
+        signal: The column that strategies are told, larger is better; the table's own default
+            without it.
         report: The column that is reported of what has the best signal.
         cost: The column to make small, of ``objectives``.
         seeds: How many, from 0, or which.
@@ -193,18 +194,32 @@ def _protocol(
             f"A protocol must be a known one, but got {name!r}.{did_you_mean(name, _PROTOCOLS)}"
         )
     told = signal or table.defaults["quick" if name == "time" else "signal"]
-    shown = report or table.report_of(told)
-    table.column(shown)
     known_as = table.signal(told)
-    if name == "time" and any(rung.seconds is None for rung in known_as.rungs):
-        raise SettingError(
-            "The protocol 'time' needs the seconds that trainings took, but "
-            f"{table.name!r} has none of {told!r}. docs/bench.md has their columns; 'queries' does "
-            "without."
-        )
+    shown = report or table.report_of(told)
+    for column in (told, shown):
+        if not np.isfinite(table.column(column)).any():
+            raise SettingError(
+                f"A column to compare by must have numbers, but {column!r} of {table.name!r} has "
+                "none. Name another one."
+            )
+    if name == "time":
+        for rung in known_as.rungs:
+            if rung.seconds is None or not (rung.seconds >= 0).all():
+                raise SettingError(
+                    "The protocol 'time' needs the seconds that trainings took, but "
+                    f"{table.name!r} has {'none' if rung.seconds is None else 'not all'} of "
+                    f"{told!r}. docs/bench.md has their columns; 'queries' does without."
+                )
     if name == "objectives":
         cost = cost or table.defaults["cost"]
         table.column(cost)
+        for column in (told, shown):
+            if not area(table, column, cost).whole > 0:
+                raise SettingError(
+                    "Two objectives need architectures of which some are better than the worst in "
+                    f"both, but {table.name!r} has none by {column!r} and {cost!r}. Name another "
+                    "column."
+                )
     elif cost is not None:
         raise SettingError(
             f"Only the protocol 'objectives' looks at a cost, but {name!r} was given {cost!r}."

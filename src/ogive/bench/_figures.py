@@ -130,22 +130,41 @@ def _held(values: Array, spent: Array, at: Array) -> Array:
     return np.where(place >= 0, np.r_[values, math.nan][place], math.nan)
 
 
-def _dominated(table: Table, protocol: Protocol, trace: Trace, at: Array) -> tuple[Array, Array]:
-    """The hypervolume of what was found as a share of all that there is, for both columns.
+@dataclass(frozen=True)
+class Area:
+    """What a table has of a column, larger is better, and of a cost, smaller is better.
 
-    The reference point is a signal of 0 and the largest cost.
+    Attributes:
+        points: A row each, both smaller is better; infinite where a number is missing.
+        reference: The largest cost, and the least of the column where that is negative, else 0.
+        whole: The hypervolume of all; 0 where nothing is better than the reference in both.
     """
+
+    points: Array
+    reference: Array
+    whole: float
+
+
+def area(table: Table, column: str, cost: str) -> Area:
+    """Returns what two columns of a table come to."""
+    points = np.column_stack([-table.columns[column], table.columns[cost]])
+    finite = np.flatnonzero(np.isfinite(points).all(axis=1))
+    signal, costs = points[finite].T
+    reference = np.array([signal.max(initial=0.0), costs.max(initial=-math.inf)])
+    known = np.full_like(points, math.inf)
+    known[finite] = points[finite]
+    return Area(known, reference, moocore.hypervolume(known, ref=reference))
+
+
+def _dominated(table: Table, protocol: Protocol, trace: Trace, at: Array) -> tuple[Array, Array]:
+    """The hypervolume of what was found as a share of all that there is, for both columns."""
     assert protocol.cost is not None
-    cost = table.columns[protocol.cost]
     found = []
     for column in (protocol.signal.column, protocol.report):
-        points = np.column_stack([-table.columns[column], cost])
-        points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, math.inf)
-        reference = np.array([0.0, np.nanmax(cost)])
-        whole = moocore.hypervolume(points, ref=reference)
-        tried = points[np.array(trace.rows, dtype=int)[np.array(trace.full, dtype=bool)]]
+        of_all = area(table, column, protocol.cost)
+        tried = of_all.points[np.array(trace.rows, dtype=int)[np.array(trace.full, dtype=bool)]]
         shares = [
-            moocore.hypervolume(tried[:count], ref=reference) / whole
+            moocore.hypervolume(tried[:count], ref=of_all.reference) / of_all.whole
             for count in range(1, len(tried) + 1)
         ]
         spent = np.array(trace.spent)[np.array(trace.full, dtype=bool)]

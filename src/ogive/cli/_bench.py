@@ -54,7 +54,9 @@ def bench(
     ] = 12_000,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 50,
     seed: Annotated[int, typer.Option(help="The first of their seeds.")] = 0,
-    signal: Annotated[str | None, typer.Option(help="The column that strategies see.")] = None,
+    signal: Annotated[
+        str | None, typer.Option(help="The column that strategies see; more is better.")
+    ] = None,
     report: Annotated[
         str | None, typer.Option(help="The column that is reported of the best so far.")
     ] = None,

@@ -189,6 +189,16 @@ def trials_of(strategy):
     return strategy._scratch(0).trials
 
 
+def test_what_is_proposed_is_valid_where_no_change_leads_to_what_is():
+    """Nothing valid is near most of what the sampler suggests."""
+    space = SearchSpace(
+        [Decision(f"d{i}", "ordinal", options=tuple(range(6))) for i in range(6)],
+        valid=lambda a: None if len(set(a.values())) == 1 else "they differ",
+    )
+    proposals = OptunaSampler(space, sampler="RandomSampler").ask(6, Random(0))
+    assert {p.architecture for p in proposals} == set(space.enumerate())
+
+
 def test_the_study_says_what_was_told():
     strategy = OptunaSampler(SPACE)
     architectures = [SPACE.sample(Random(seed)) for seed in range(4)]

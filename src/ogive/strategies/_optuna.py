@@ -27,9 +27,6 @@ _NAME = "told"
 _OTHERS = {"BaseGASampler", "BaseSampler", "PartialFixedSampler"}
 """Those of ``optuna.samplers`` that are not whole; a space is fixed with ``SearchSpace.fix``."""
 
-_DRAWS = 10
-"""Draws of a sampler in a row that bring nothing new, after which the last one is mutated."""
-
 
 class OptunaSampler(Strategy):
     """Asks a sampler of Optuna, of which it keeps nothing but a study of what it was told.
@@ -88,17 +85,10 @@ class OptunaSampler(Strategy):
         return batch.proposals()
 
     def _fill(self, batch: Batch, rng: Random) -> None:
-        study = self._scratch(rng.getrandbits(32))
-        while batch.wanting and (self._offer(batch, study, rng) or batch.sample(rng)):
+        # What the sampler suggested counts as running to the next suggestion.
+        suggest = partial(self._suggestion, self._scratch(rng.getrandbits(32)), rng)
+        while batch.wanting and (batch.follow(suggest, rng) or batch.sample(rng)):
             pass
-
-    def _offer(self, batch: Batch, study: optuna.Study, rng: Random) -> bool:
-        """Offers what the sampler suggests until one is new; all count as running to the next."""
-        for _ in range(_DRAWS):
-            architecture = self._suggestion(study, rng)
-            if self.space.reason_invalid(architecture) is None and batch.offer(architecture):
-                return True
-        return batch.walk(architecture, rng)
 
     def _suggestion(self, study: optuna.Study, rng: Random) -> Architecture:
         with self._calling():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
+from functools import partial
 from random import Random
 from statistics import NormalDist
 from typing import Any
@@ -19,9 +20,6 @@ from ogive.strategies._untried import Batch, Tried
 from ogive.trial import Proposal, Trial
 
 __all__ = ["Adam", "PolicyGradient", "Rewards", "make_policy", "propose", "require"]
-
-_DRAWS = 10
-"""Samples in a row that were tried, after which the last of them is mutated until it is new."""
 
 
 def require(holds: bool, rule: str, **setting: Any) -> None:
@@ -52,21 +50,10 @@ def propose(
 ) -> list[Proposal]:
     """Returns up to ``n`` new architectures, drawn from the policy while it has any."""
     batch = Batch(tried, n, start_from)
-    while batch.wanting and (_offer_sample(policy, batch, rng) or batch.sample(rng)):
+    draw = partial(policy.sample, rng)
+    while batch.wanting and (batch.follow(draw, rng) or batch.sample(rng)):
         pass
     return batch.proposals()
-
-
-def _offer_sample(policy: Policy, batch: Batch, rng: Random) -> bool:
-    """Takes a sample; of a policy that only repeats itself, what is nearest to one."""
-    tried = None
-    for _ in range(_DRAWS):
-        drawn = policy.space.nearest(policy.sample(rng), rng)
-        if drawn is not None:
-            if batch.offer(drawn):
-                return True
-            tried = drawn
-    return tried is not None and batch.walk(tried, rng)
 
 
 class Rewards:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
 from ogive.space import Architecture, SearchSpace
@@ -18,6 +18,9 @@ DRAWS = 50
 
 MORE_DRAWS = 1_000
 """The same for a space too large to list, after which it counts as finished."""
+
+FOLLOWED = 10
+"""Draws of a sampler in a row that bring nothing new, after which the last one is mutated."""
 
 WALK = 50
 """Mutations in a row that lead to tried networks only, after which a walk ends."""
@@ -98,6 +101,18 @@ class Batch:
             if not self.wanting:
                 return
             self.offer(architecture)
+
+    def follow(self, draw: Callable[[], Architecture], rng: Random) -> bool:
+        """Takes a draw, or what the space allows next to it; of draws that were all tried, what a
+        walk from the last leads to. False if that is none."""
+        tried = None
+        for _ in range(FOLLOWED):
+            drawn = self._tried.space.nearest(draw(), rng)
+            if drawn is not None:
+                if self.offer(drawn):
+                    return True
+                tried = drawn
+        return tried is not None and self.walk(tried, rng)
 
     def walk(
         self,

@@ -341,6 +341,8 @@ def test_a_table_is_an_estimator(table: Table, tmp_path: Path) -> None:
         (["random"], {"protocol": "objectives"}, "hwnas_c10_edgegpu_latency"),
         (["random"], {"cost": "c10_test_acc_200_avg"}, "'queries' was given"),
         (["random"], {"queries": 0}, "must be positive"),
+        (["random"], {"protocol": "time", "seconds": math.inf}, "and finite, but got inf"),
+        (["random"], {"protocol": "time", "seconds": math.nan}, "and finite, but got nan"),
         (["random"], {"seeds": 0}, "at least one seed"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -225,8 +226,8 @@ def _protocol(
             f"Only the protocol 'objectives' looks at a cost, but {name!r} was given {cost!r}."
         )
     budget = seconds if name == "time" else queries
-    if budget <= 0:
-        raise SettingError(f"A budget must be positive, but got {budget}.")
+    if not 0 < budget < math.inf:
+        raise SettingError(f"A budget must be positive and finite, but got {budget}.")
     return Protocol(name, known_as, shown, float(budget), cost)
 
 

@@ -200,6 +200,7 @@ def test_settings_may_stand_behind_the_name():
     assert (evolution.population, evolution.sample, evolution.inherit) == (7, 3, 0.25)
     assert isinstance(by_name("asha:random", SPACE).proposer, RandomSearch)
     assert by_name("bo:graph=true", SPACE).graph is True
+    assert by_name("bananas:candidates=1e3", SPACE).settings()["candidates"] == 1000
 
 
 def test_settings_hold_those_of_the_proposer():
@@ -220,7 +221,12 @@ def test_settings_hold_those_of_the_proposer():
         ("evolutoin", {}, "Did you mean 'evolution'"),
         ("evolution", {"populaton": 3}, "Did you mean 'population'"),
         ("evolution:populaton=3", {}, "Did you mean 'population'"),
-        ("evolution:population=many", {}, "'population': 'many'"),
+        ("evolution:population=many", {}, "population='many'"),
+        ("evolution:sample=2.5", {}, r"sample must be an integer, but got sample=2\.5"),
+        ("bananas", {"candidates": float("inf")}, "candidates=inf"),
+        ("npenas", {"members": True}, "members=True"),
+        ("asha", {"proposer": 3}, "proposer=3"),
+        ("bo:features=c10_synflow", {}, "function of an architecture .*'c10_synflow'"),
         ("evolutoin:3", {}, "Did you mean 'evolution'"),
         ("grid", {"points": 1}, "points=1"),
         ("local", {"starts": 0}, "starts=0"),

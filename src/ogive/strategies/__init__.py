@@ -124,7 +124,8 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
     name, texts = written(name)
     settings = {setting: value_of(text) for setting, text in texts.items()} | settings
     kind: Any = _kind(name)
-    known = inspect.signature(kind).parameters.keys() - {"space"}
+    parameters = inspect.signature(kind).parameters
+    known = parameters.keys() - {"space"}
     if kind.passes_on is not None:
         others = {setting: settings.pop(setting) for setting in settings.keys() - known}
         settings[kind.passes_on] = {**settings.get(kind.passes_on, {}), **others}
@@ -137,6 +138,8 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
         # New architectures come from it, the first ones, too.
         first = {"start_from": settings.pop("start_from")} if "start_from" in settings else {}
         settings["proposer"] = by_name(settings["proposer"], space, **first)
+    for setting, value in settings.items():
+        settings[setting] = _taken(setting, value, parameters[setting].annotation)
     try:
         strategy: Strategy = kind(space, **settings)
     except TypeError as error:
@@ -145,6 +148,26 @@ def by_name(name: str, space: SearchSpace, **settings: Any) -> Strategy:
             f"{settings}: {error}"
         ) from error
     return strategy
+
+
+def _taken(setting: str, value: Any, annotation: Any) -> Any:
+    """Returns a value as a strategy takes it: what is counted is an integer, also as ``1e3``.
+
+    Raises:
+        SettingError: If it is of another kind.
+    """
+    match annotation:
+        case "int" if isinstance(value, float) and value.is_integer():
+            return int(value)
+        case "int" if not isinstance(value, int) or isinstance(value, bool):
+            kind = "an integer"
+        case "Strategy | None" if not isinstance(value, Strategy | None):
+            kind = "a strategy"
+        case "SideInformation | None" if value is not None and not callable(value):
+            kind = "a function of an architecture (@COLUMN+COLUMN in a comparison on a table)"
+        case _:
+            return value
+    raise SettingError(f"{setting} must be {kind}, but got {setting}={value!r}.")
 
 
 def written(text: str) -> tuple[str, dict[str, str]]:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ogive.errors import OgiveError, SpaceError
+from ogive.errors import ArchitectureError, OgiveError, SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
-from ogive.space import SearchSpace
+from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
 __all__ = ["check", "check_one"]
@@ -30,11 +30,28 @@ def check(
 
     Raises:
         SpaceError: If one cannot be built, if shapes do not fit (naming the architecture, the
-            path and the shapes), or if the output is not of shape ``(batch, task.outputs)``.
+            path and the shapes), if the output is not of shape ``(batch, task.outputs)``, or if
+            its canonical form is not one of the space.
     """
     rng = Random(seed)
     for architecture in {space.sample(rng): None for _ in range(samples)}:
+        _check_form(space, architecture)
         check_one(network, task, architecture)
+
+
+def _check_form(space: SearchSpace, architecture: Architecture) -> None:
+    """A form stands for equal networks, and may be tried for them."""
+    form = space.canonical(architecture)
+    try:
+        if {form} == {space.canonical(space.validate(form))}:
+            return
+        reason = f"its own form is {space.canonical(form)}."
+    except (ArchitectureError, TypeError) as error:
+        reason = str(error)
+    raise SpaceError(
+        "The canonical form of an architecture must be one of its space, and its own form, but that "
+        f"of {dict(architecture)} is {form}: {reason}"
+    )
 
 
 def check_one(network: NetworkFunction, task: Task, architecture: Mapping[str, Any]) -> None:

@@ -161,7 +161,8 @@ def annotate(
             down. The first that meets the limits is what a search is compared with. Decisions
             that are left out take their first value.
         valid: Returns why an architecture is not allowed, or ``None``.
-        canonical: Returns the one form of all architectures that are the same network.
+        canonical: Returns the one form of all architectures that are the same network: one of
+            them, which is its own form.
         graph: Returns an architecture's operations and edges.
     """
 

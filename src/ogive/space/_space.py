@@ -45,7 +45,8 @@ class SearchSpace:
         decisions: Each after the decisions that its conditions name.
         name: What to call it in reports.
         valid: Returns why an architecture is not allowed, or ``None``.
-        canonical: Returns the one form of all architectures that are the same network.
+        canonical: Returns the one form of all architectures that are the same network: one of
+            them, which is its own form.
         graph: Returns an architecture's operations and edges.
 
     Raises:

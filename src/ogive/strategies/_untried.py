@@ -103,8 +103,10 @@ class Batch:
             self.offer(architecture)
 
     def follow(self, draw: Callable[[], Architecture], rng: Random) -> bool:
-        """Takes a draw, or what the space allows next to it; of draws that were all tried, what a
-        walk from the last leads to. False if that is none."""
+        """Takes a new draw, or what the space allows next to one; False if there is none.
+
+        Where several draws in a row were tried, it walks from the last of them.
+        """
         tried = None
         for _ in range(FOLLOWED):
             drawn = self._tried.space.nearest(draw(), rng)

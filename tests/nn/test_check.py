@@ -1,0 +1,34 @@
+"""What is asked of a space before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from ogive.errors import SpaceError
+from ogive.nn import annotate, check, record
+from ogive.space import Architecture
+from ogive.task import load
+
+TASK = load("digits")
+
+
+@pytest.mark.parametrize(
+    ("canonical", "said"),
+    [
+        (lambda a: Architecture({"width": a["width"]}), "'bias' is missing"),
+        (lambda a: a.replace({"bias": not a["bias"]}), "its own form is"),
+        (dict, "unhashable"),
+    ],
+)
+def test_a_canonical_form_is_one_of_the_space(canonical, said):
+    def network(choose, task):
+        width = choose.value("width", (4, 8))
+        first = nn.LazyLinear(width, bias=choose.value("bias", (False, True)))
+        return nn.Sequential(nn.Flatten(), first, nn.Linear(width, task.outputs))
+
+    annotated = annotate(canonical=canonical)(network)
+    with pytest.raises(SpaceError, match=f"must be one of its space.*{said}"):
+        check(annotated, TASK, record(annotated, TASK))
+    same = annotate(canonical=lambda a: a.replace({"bias": False}))(network)
+    check(same, TASK, record(same, TASK))

@@ -106,7 +106,7 @@ def test_an_estimator_may_return_any_numbers_and_what_is_none_fails_its_trial(tm
     assert trials["value"].tolist()[:3] == [1, 2, 3]
     assert set(trials["remark"][:3]) == {"its own"}
     assert set(trials["state"][3:]) == {"failed"}
-    assert all("is a number" in error or "be a number" in error for error in trials["error"][3:])
+    assert all("is a number" in error or "finite number" in error for error in trials["error"][3:])
     none = estimated(tmp_path / "none", estimator=lambda *_: None, trials=2)
     assert set(none.trials["state"]) == {"failed"}
     assert "by their names" in none.trials["error"][0]
@@ -132,7 +132,7 @@ def test_a_bad_trial_is_a_fact_and_not_a_crash(tmp_path):
         if architecture["d0"] == 1:
             return {"value": float("nan")}
         if architecture["d0"] == 2:
-            return {}
+            return {} if architecture["d1"] else {"value": float("inf")}
         return total(architecture, run)
 
     result = estimated(tmp_path, estimator=moody, trials=80)
@@ -141,7 +141,8 @@ def test_a_bad_trial_is_a_fact_and_not_a_crash(tmp_path):
     assert states["complete"] > 0
     errors = " ".join(result.trials["error"].dropna())
     assert "no zero, please" in errors
-    assert "must be a number, but is nan" in errors
+    assert "must be a finite number, but is nan" in errors
+    assert "must be a finite number, but is inf" in errors
     assert result.best.architecture["d0"] == 3
 
 

@@ -34,7 +34,7 @@ class Objectives:
         Of a trial that was stopped the metric that the search is after is the one expected.
 
         Raises:
-            TrialFailed: If one was not measured, or is not a number.
+            TrialFailed: If one was not measured, or is no finite number.
         """
         if "stopped_at" in measured:
             measured = {**measured, self.names[0]: measured["expected"]}
@@ -46,8 +46,10 @@ class Objectives:
                     "of these, or return it from the estimator."
                 )
             value: Any = measured[name]  # of a user's estimator it may be anything
-            if not isinstance(value, int | float) or math.isnan(value):
-                raise TrialFailed(f"The objective {name!r} must be a number, but is {value!r}.")
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise TrialFailed(
+                    f"The objective {name!r} must be a finite number, but is {value!r}."
+                )
         up = tuple(float(measured[name]) for name in self.maximize)
         return up + tuple(-float(measured[name]) for name in self.minimize)
 

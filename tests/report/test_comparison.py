@@ -127,6 +127,14 @@ def test_by_time_what_is_reported_decides(page):
     assert "Regret after so many seconds of training" in shown.text
 
 
+def test_a_budget_that_is_no_whole_number_is_said_as_it_is(page):
+    short = make(row("a", None, None), protocol="time", budget=0.5, at=[0.125, 0.5])
+    text = page(short).text
+    assert "within 0.5 seconds" in text
+    assert "strategy 0.125 0.5 test_acc" in text
+    assert "> 0.5" in text
+
+
 def test_two_objectives_show_the_share_of_the_front(page):
     goal = {"signal": 1.0, "report": 1.0}
     shown = page(make(row("a", 0.9), protocol="objectives", cost="latency", goal=goal))

@@ -85,7 +85,7 @@ class _Read:
         return f"hypervolume with {name}" if self.of_front else name
 
     def spent(self, amount: float) -> str:
-        return f"{amount:,.0f} {'seconds' if self.in_seconds else 'trainings'}"
+        return f"{amount:,.9g} {'seconds' if self.in_seconds else 'trainings'}"
 
 
 def _or_least(value: float | None) -> float:
@@ -108,7 +108,7 @@ def _view(read: _Read) -> dict[str, Any]:
         "reported": read.reported,
         "progress": _progress(read),
         "reports": _reports(read),
-        "heads": [f"{spent:,.0f}" for spent in read.summary["at"]],
+        "heads": [f"{spent:,.9g}" for spent in read.summary["at"]],
         "unit": "seconds of training" if read.in_seconds else "full trainings",
         "table": [_line(read, row) for row in read.rows],
         "of_front": read.of_front,
@@ -176,7 +176,7 @@ def _with_error(mean: float | None, error: float | None, digits: int) -> str:
 
 def _until(read: _Read, spent: float | None) -> str:
     if spent is None or not math.isfinite(spent):
-        return f"> {read.summary['budget']:,.0f}"
+        return f"> {read.summary['budget']:,.9g}"
     return f"{spent:,.0f}"
 
 

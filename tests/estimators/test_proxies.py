@@ -229,6 +229,18 @@ def test_values_come_from_the_seed_alone():
     assert proxies(network, data, ["snip"], seed=7) != proxies(network, data, ["snip"], seed=8)
 
 
+def spatial():
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    )
+
+
+@pytest.mark.parametrize("make", [spatial])
+def test_networks_of_other_layers_have_values_too(make):
+    names = [name for name in PROXIES if name != "zen"]  # which needs batch normalisations
+    assert all(math.isfinite(value) for value in proxies(make(), batch(), names).values())
+
+
 # Where one does not apply
 
 

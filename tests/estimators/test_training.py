@@ -271,6 +271,16 @@ def test_a_training_draws_from_its_seed_and_leaves_no_trace(digits):
     assert first["loss"] == again["loss"] != other["loss"]
 
 
+def test_kernels_of_three_dimensions_are_trained_on_images_too(digits):
+    def spatial(choose, task):
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 1)), nn.Conv3d(1, 4, (1, 3, 3)), nn.Flatten(), nn.Linear(144, 10)
+        )
+
+    metrics = Training(spatial, digits, Recipe(epochs=1))(NONE, Run(device="cpu"))
+    assert metrics["accuracy"] > 0.2
+
+
 def test_a_network_of_ones_own_is_trained_without_a_trace(diabetes):
     made = perceptron(None, diabetes)
     before, threads = torch.get_rng_state(), torch.get_num_threads()

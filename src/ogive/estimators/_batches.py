@@ -13,7 +13,7 @@ from ogive.estimators._augment import augment, background, mixup
 from ogive.estimators._recipe import Recipe
 from ogive.task import Split, Task
 
-__all__ = ["Batches", "Data", "FitOn", "laid_out", "learned"]
+__all__ = ["Batches", "Data", "FitOn", "laid_out", "lay_out", "learned"]
 
 FitOn = Literal["train", "all"]
 
@@ -126,3 +126,13 @@ def laid_out(inputs: Tensor) -> Tensor:
     if inputs.dim() == 4:
         return inputs.contiguous(memory_format=torch.channels_last)
     return inputs
+
+
+def lay_out(network: nn.Module) -> None:
+    """Lays weights out as :func:`laid_out` does images.
+
+    ``network.to(memory_format=...)`` would ask it of kernels of three dimensions, too, which have
+    no such order.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = laid_out(tensor.data)

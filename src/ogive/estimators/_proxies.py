@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -19,6 +19,7 @@ from ogive.errors import SettingError, TrialFailed, did_you_mean
 from ogive.estimators import _activity as activity
 from ogive.estimators import _saliency as saliency
 from ogive.estimators._batch import Batch
+from ogive.estimators._batches import laid_out, lay_out
 from ogive.estimators._run import Run
 from ogive.estimators._train import device_of
 from ogive.nn import NetworkFunction
@@ -95,8 +96,7 @@ def proxies(
         network = _drawn_anew(network, seed)
     images = batch.inputs.dim() == 4
     if images:  # Half again as fast as channels-first.
-        laid_out = batch.inputs.contiguous(memory_format=torch.channels_last)
-        batch = Batch(laid_out, batch.targets, batch.loss, batch.seed)
+        batch = replace(batch, inputs=laid_out(batch.inputs))
     found: dict[str, float] = {}
     refused: SettingError | None = None
     for name in names:
@@ -104,7 +104,7 @@ def proxies(
             torch.manual_seed(batch.seed)  # of dropout
             mine = copy.deepcopy(network)
             if images:
-                mine.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                lay_out(mine)
             try:
                 found[name] = PROXIES[name](mine, batch)
             except SettingError as error:

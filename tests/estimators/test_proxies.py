@@ -49,6 +49,18 @@ def one(network, name, data=None):
     return proxies(network, data or batch(), [name])[name]
 
 
+class Rows(nn.Module):
+    """An image as a sequence of its rows, of twice as many numbers as it is wide."""
+
+    def forward(self, x):
+        return torch.cat([x[:, 0], x[:, 1]], dim=2)
+
+
+class Codes(nn.Module):
+    def forward(self, x):
+        return x.abs().long().clamp(max=4).flatten(1)
+
+
 # By pencil and paper
 
 
@@ -229,13 +241,22 @@ def test_values_come_from_the_seed_alone():
     assert proxies(network, data, ["snip"], seed=7) != proxies(network, data, ["snip"], seed=8)
 
 
+def bag():
+    return nn.Sequential(Rows(), Codes(), nn.EmbeddingBag(5, 4), nn.Linear(4, 3))
+
+
 def spatial():
     return nn.Sequential(
         nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
     )
 
 
-@pytest.mark.parametrize("make", [spatial])
+def transformer():
+    layer = nn.TransformerEncoderLayer(16, 2, 8, 0.0, batch_first=True)
+    return nn.Sequential(Rows(), layer, nn.Flatten(), nn.Linear(128, 3))
+
+
+@pytest.mark.parametrize("make", [spatial, transformer])
 def test_networks_of_other_layers_have_values_too(make):
     names = [name for name in PROXIES if name != "zen"]  # which needs batch normalisations
     assert all(math.isfinite(value) for value in proxies(make(), batch(), names).values())
@@ -251,6 +272,7 @@ def test_networks_of_other_layers_have_values_too(make):
         ("zen", convolutional(norm=False), "variances of batch normalisations.*has none"),
         ("zen", nn.BatchNorm2d(3, track_running_stats=False), "has none that keeps"),
         ("snip", nn.ReLU(), "trainable ones, but ReLU has none"),
+        ("grasp", bag(), "second derivative, but one of the network has none: .*embedding_bag"),
         ("fisher", nn.ReLU(), "convolutions or linear layers, but there are none in ReLU"),
         ("naswott", convolutional(), "Did you mean 'naswot'"),
     ],

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ogive.errors import SettingError
 from ogive.estimators._batch import Batch
@@ -68,13 +69,25 @@ def grasp(network: nn.Module, batch: Batch) -> float:
 
     The sign is that of Abdelfattah et al. 2021. It takes the time of four gradients and thrice
     their memory. A difference of gradients is no way around: rectifiers bend too often.
+
+    Raises:
+        SettingError: If torch has no second derivative of one of the layers.
     """
     weights = weights_of(network)
-    gradients = _gradients(_loss(network, batch), weights, create_graph=True)
+    with sdpa_kernel(SDPBackend.MATH):  # of attention, what has a second derivative
+        gradients = _gradients(_loss(network, batch), weights, create_graph=True)
     product = torch.stack([(g.detach() * g).sum() for g in gradients]).sum()
     if not product.requires_grad:  # no loss is curved
         return 0.0
-    curved = _gradients(product, weights)  # H g, of the same pass as g
+    try:
+        curved = _gradients(product, weights)  # H g, of the same pass as g
+    except RuntimeError as error:
+        if "not implemented" not in str(error):
+            raise
+        raise SettingError(
+            "grasp is for layers with a second derivative, but one of the network has none: "
+            f"{str(error).splitlines()[0]} Leave it out, or choose snip or grad_norm."
+        ) from error
     return -sum(float((w.detach() * h).sum()) for w, h in zip(weights, curved, strict=True))
 
 
@@ -121,7 +134,8 @@ def synflow(network: nn.Module, batch: Batch) -> float:
     are left out: they would take away what is measured. In double precision, since it grows
     exponentially with depth; for the same reason the logarithm is what is returned.
     """
-    network = _without_normalisations(network).eval().double()
+    _leave_out_normalisations(network)
+    network.eval().double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
@@ -194,9 +208,8 @@ def _gradients(
     )
 
 
-def _without_normalisations(network: nn.Module) -> nn.Module:
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, _NORMALISATIONS):
-                setattr(parent, name, nn.Identity())
-    return network
+def _leave_out_normalisations(network: nn.Module) -> None:
+    """Has normalisations give what they get; they stay, for a layer may look at those that it has."""
+    for module in network.modules():
+        if isinstance(module, _NORMALISATIONS):
+            module.forward = nn.Identity().forward

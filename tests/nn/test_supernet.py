@@ -250,6 +250,43 @@ def test_a_mixture_is_the_weighted_sum_and_its_weights_take_gradients(supernet, 
     assert (weights.grad != 0).all()
 
 
+class Times(nn.Module):
+    def forward(self, x, *, factor):
+        return factor * x
+
+
+def test_a_mixture_passes_named_inputs_on(digits, images):
+    class Network(nn.Sequential):
+        def forward(self, x):
+            return self[1](self[0](x), factor=2)
+
+    def named(choose, data):
+        return Network(nn.PixelUnshuffle(2), choose.layer("op", {"a": Times, "b": Times}))
+
+    for parts in (1, 2):  # the example that is tried for partial channels among it
+        mixture = Supernet(named, digits, record(named, digits)).mix(parts=parts)
+        mixture.weights["op"] = torch.tensor([0.25, 0.5])
+        assert torch.equal(mixture(images), 1.5 * nn.functional.pixel_unshuffle(images, 2))
+
+
+@pytest.mark.parametrize(
+    ("other", "given"),
+    [
+        (lambda: nn.AvgPool2d(2), r"\(3, 1, 8, 8\).*\(3, 1, 4, 4\)"),
+        (lambda: nn.LSTM(8, 8), "tuple"),
+    ],
+)
+def test_what_does_not_add_up_is_no_mixture(other, given, digits, images):
+    def unlike(choose, data):
+        return choose.layer("op", {"stay": nn.Identity, "other": other})
+
+    mixture = Supernet(unlike, digits, record(unlike, digits)).mix()
+    mixture.weights["op"] = torch.tensor([0.5, 0.5])
+    inputs = images if "(" in given else images[:, 0]
+    with pytest.raises(SpaceError, match=rf"'op' give .*{given}.*fixed=\{{'op': 'stay'\}}"):
+        mixture(inputs)
+
+
 def test_a_mixture_has_what_a_narrower_space_has(digits, images):
     space = record(network, digits).narrow({"width": (4,), "blocks": (1,)})
     narrow = Supernet(network, digits, space.narrow({"blocks.0.op": ("skip",)}))

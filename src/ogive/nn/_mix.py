@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ogive.errors import SettingError
+from ogive.errors import SettingError, SpaceError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, module_name
 from ogive.nn._largest import largest_value
 from ogive.nn._record import told
@@ -47,27 +47,42 @@ class Mixed(nn.Module):
         self.parts = 1
         self._weights = weights
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         if self.parts == 1:
-            return self._mixture(*inputs)
+            return self._mixture(*inputs, **named)
         (x,) = inputs
         own = x.shape[1] // self.parts
-        joined = torch.cat([self._mixture(x[:, :own]), x[:, own:]], dim=1)
+        joined = torch.cat([self._mixture(x[:, :own], **named), x[:, own:]], dim=1)
         # So that the next mixture gets some of each (section 3.2's channel shuffle).
         return nn.functional.channel_shuffle(joined, self.parts)
 
-    def _mixture(self, *inputs: Any) -> Any:
+    def _mixture(self, *inputs: Any, **named: Any) -> Any:
         if len(self.options) == 1:
-            return next(iter(self.options.values()))(*inputs)
+            return next(iter(self.options.values()))(*inputs, **named)
         weights = self._weights[self.path]
-        taken = [
-            weight * option(*inputs)
-            for weight, option, value in zip(
-                weights.unbind(), self.options.values(), weights.tolist(), strict=True
+        given = [
+            (name, weight, option(*inputs, **named))
+            for name, option, weight, value in zip(
+                self.names, self.options.values(), weights.unbind(), weights.tolist(), strict=True
             )
             if value
         ]
-        return sum(taken[1:], taken[0])
+        try:
+            taken = [weight * each for _, weight, each in given]
+            return sum(taken[1:], taken[0])
+        except (RuntimeError, TypeError) as error:
+            shapes = {name: _said(each) for name, _, each in given}
+            if len(set(shapes.values())) == 1 and isinstance(given[0][2], Tensor):
+                raise
+            raise SpaceError(
+                "A mixture adds up what the options of a layer give, tensors of one shape, but "
+                f"those of {self.path!r} give {shapes}. Decide it, as in "
+                f"fixed={{{self.path!r}: {self.names[0]!r}}}, or train paths (train_supernet)."
+            ) from error
+
+
+def _said(given: Any) -> str:
+    return str(tuple(given.shape)) if isinstance(given, Tensor) else type(given).__name__
 
 
 class Sum(nn.Module):

@@ -83,7 +83,7 @@ def _shapes(options: nn.ModuleDict, example: Tensor) -> Iterator[torch.Size | No
         try:
             with torch.no_grad():
                 yield option.eval()(example).shape
-        except (RuntimeError, ValueError):  # its own code counts on all channels
+        except (RuntimeError, ValueError, TypeError):  # its own code counts on more than that
             yield None
         option.train()
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ogive import spaces, task
-from ogive.errors import SpaceError
+from ogive.errors import ArchitectureError, SpaceError
 from ogive.nn import Head, Supernet, build, calibrate, conv, largest, record
 from ogive.nn._largest import missed, options_of
 from ogive.space import Condition, Decision, SearchSpace
@@ -285,6 +285,15 @@ def test_what_does_not_add_up_is_no_mixture(other, given, digits, images):
     inputs = images if "(" in given else images[:, 0]
     with pytest.raises(SpaceError, match=rf"'op' give .*{given}.*fixed=\{{'op': 'stay'\}}"):
         mixture(inputs)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [({"widht": 4}, "Did you mean 'width'"), ({"width": 6}, r"'width' must be one of \(4, 8\)")],
+)
+def test_what_is_fixed_in_a_mixture_is_of_the_space(fixed, message, supernet):
+    with pytest.raises(ArchitectureError, match=message):
+        supernet.mix(fixed)
 
 
 def test_a_mixture_has_what_a_narrower_space_has(digits, images):

@@ -387,6 +387,10 @@ def test_bad_settings(digits, network, layers):
         search_by_gradient(network, digits, method="dart")
     with pytest.raises(SettingError, match="order is 1 or 2"):
         search_by_gradient(network, digits, order=3)
+    with pytest.raises(SettingError, match="0 <= warmup <= 1"):
+        search_by_gradient(network, digits, warmup=1.5)
+    with pytest.raises(SettingError, match="alpha_lr > 0"):
+        search_by_gradient(network, digits, alpha_lr=0.0)
     with pytest.raises(SpaceError, match="none is left"):
         search_by_gradient(
             lambda choose, data: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), digits

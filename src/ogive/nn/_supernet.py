@@ -182,8 +182,11 @@ class Supernet(nn.Module):
                 its channels.
 
         Raises:
+            ArchitectureError: If the space has no such decision, or it has no such value.
             SpaceError: If it needs weights that no architecture of the space has.
         """
+        for path, value in (fixed or {}).items():
+            self.space[path].fixed(value)
         weights: dict[str, Tensor] = {}
         with self._seeded():
             network, branches = mixed(self._network, self._task, self.space, fixed or {}, weights)

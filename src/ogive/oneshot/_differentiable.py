@@ -245,9 +245,11 @@ def search_by_gradient(
         progress: Whether a bar is shown.
 
     Raises:
-        SettingError: If there is no such method or order, no layer has channels to part, or there
-            is neither a sum nor a subset whose terms could have weights.
-        SpaceError: If the space decides for no layer.
+        SettingError: If there is no such method or order, a setting is out of its range, no layer
+            has channels to part, or there is neither a sum nor a subset whose terms could have
+            weights.
+        SpaceError: If the space decides for no layer, what a layer's options give does not add
+            up, or what is fixed is not of the space.
         TrialFailed: If the loss is not a number.
     """
     if method not in RELAXATIONS:
@@ -259,6 +261,10 @@ def search_by_gradient(
         raise SettingError(f"order is 1 or 2, but got order={order}.")
     if parts < 1:
         raise SettingError(f"1 <= parts must hold, but got parts={parts}.")
+    if not 0 <= warmup <= 1:
+        raise SettingError(f"0 <= warmup <= 1 must hold, but got warmup={warmup}.")
+    if alpha_lr is not None and not alpha_lr > 0:
+        raise SettingError(f"alpha_lr > 0 must hold, but got alpha_lr={alpha_lr}.")
     space = readings.record(network, task) if space is None else space
     recipe = Recipe.default(task) if recipe is None else recipe
     run = Run() if run is None else run

@@ -13,7 +13,17 @@ from torch import nn
 
 import ogive
 from ogive.errors import BudgetError, JournalMismatch, LimitError, SettingError, TrialFailed
-from ogive.estimators import Agreement, Ladder, Run, Rung, Training, ZeroCost, plan_rungs, within
+from ogive.estimators import (
+    Agreement,
+    Ladder,
+    Run,
+    Rung,
+    Training,
+    ZeroCost,
+    plan_rungs,
+    screen,
+    within,
+)
 from ogive.estimators import _answers as answers
 from ogive.estimators import _ladder as ladders
 from ogive.hardware import costs
@@ -306,6 +316,18 @@ def test_failures_rank_last_and_end_nothing():
     assert bad
     assert list(climbed.best)[-len(bad) :] == bad
     assert climbed.steps[1].failed == len(bad)
+
+
+def test_remarks_beside_metrics_rank_nothing():
+    def remarking(architecture, run):
+        return {**true(architecture, run), "remark": "its own", "none": None}
+
+    rungs = [Rung("low", remarking, "value", share=0.5), Rung("high", remarking, "value")]
+    assert [step.failed for step in Ladder(rungs).climb(SPACE, count=20).steps] == [0, 0]
+    screened = screen(remarking, SPACE, 5)
+    assert set(screened.values) == {"value"}
+    with pytest.raises(TrialFailed, match="'high' failed for all"):
+        Ladder([rungs[0], Rung("high", remarking, "remark")]).climb(SPACE, count=20)
 
 
 def test_a_rung_that_always_fails_is_dropped_unless_it_is_the_last():

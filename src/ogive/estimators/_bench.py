@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ogive import nn as readings
 from ogive.errors import OgiveError, TrialFailed
 from ogive.estimators._fidelity import Fidelity
 from ogive.estimators._recipe import Recipe
-from ogive.estimators._run import Estimator, Run
+from ogive.estimators._run import Estimator, Run, plain
 from ogive.estimators._together import Outcome, train_together
 from ogive.estimators._train import Precision, Training, step_seconds
 from ogive.nn import Chooser, NetworkFunction
@@ -71,26 +70,8 @@ def run_trial(
 ) -> dict[str, float]:
     """Runs one trial; ``epochs`` is the length of a full training."""
     if role == "search" and bench.estimator is not None:
-        return _plain(bench.estimator(architecture, run))
+        return plain(bench.estimator(architecture, run))
     return bench.training(role, epochs, precision)(architecture, run)
-
-
-def _plain(metrics: Any) -> dict[str, float]:
-    """The metrics that a user's estimator returned, as a journal can keep them."""
-    if not isinstance(metrics, Mapping):
-        raise TrialFailed(f"An estimator returns metrics by their names, but gave {metrics!r}.")
-    return {str(name): _plain_value(name, value) for name, value in metrics.items()}
-
-
-def _plain_value(name: str, value: Any) -> float:
-    if value is None or isinstance(value, str | int | float):
-        return value  # type: ignore[return-value]  # a remark; no objective can be one
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TrialFailed(
-            f"A metric is a number, but the estimator gave {value!r} for {name!r}."
-        ) from None
 
 
 def run_trials(

@@ -32,7 +32,7 @@ from ogive import nn as readings
 from ogive.errors import BudgetError, LimitError, OgiveError, SettingError, TrialFailed
 from ogive.estimators._answers import Answer, Answers
 from ogive.estimators._proxies import aggregate_ranks
-from ogive.estimators._run import Estimator, Run
+from ogive.estimators._run import Estimator, Run, number, plain
 from ogive.journal import Journal, open_journal
 from ogive.nn import NetworkFunction
 from ogive.space import Architecture, SearchSpace
@@ -112,7 +112,7 @@ class Rung:
 
 
 def _finite(metrics: Mapping[str, float], name: str) -> float:
-    value = metrics.get(name, math.nan)
+    value = number(metrics, name)
     return value if math.isfinite(value) else math.nan
 
 
@@ -615,8 +615,7 @@ def _tried(ladder: Ladder, i: int, architecture: Architecture, seed: int) -> tup
     rung, begun = ladder.rungs[i], time.monotonic()
     answer: Answer
     try:
-        found = rung.estimator(architecture, Run(fidelity=rung.fidelity, seed=seed))
-        answer = {name: float(value) for name, value in found.items()}
+        answer = plain(rung.estimator(architecture, Run(fidelity=rung.fidelity, seed=seed)))
     except Exception as error:  # noqa: BLE001  # an estimator may raise anything
         answer = _reason(error)
     return answer, time.monotonic() - begun

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ogive.errors import TrialFailed
 from ogive.estimators._curves import Stopping
 from ogive.space import Architecture
 
-__all__ = ["Estimator", "Run"]
+__all__ = ["Estimator", "Run", "number", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,31 @@ class Run:
 
 Estimator = Callable[[Architecture, Run], Mapping[str, float]]
 """How good is an architecture? Returns metrics by name."""
+
+
+def plain(metrics: Any) -> dict[str, float]:
+    """Returns what an estimator returned as a journal can keep it: numbers, and remarks on them.
+
+    Raises:
+        TrialFailed: If it is neither.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TrialFailed(f"An estimator returns metrics by their names, but gave {metrics!r}.")
+    return {str(name): _plain_value(name, value) for name, value in metrics.items()}
+
+
+def _plain_value(name: str, value: Any) -> float:
+    if value is None or isinstance(value, str | int | float):
+        return value  # type: ignore[return-value]  # a remark; no objective can be one
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TrialFailed(
+            f"A metric is a number, but the estimator gave {value!r} for {name!r}."
+        ) from None
+
+
+def number(metrics: Mapping[str, float], name: str) -> float:
+    """Returns a metric; NaN where there is none, or a remark."""
+    value = metrics.get(name)
+    return value if isinstance(value, int | float) else math.nan

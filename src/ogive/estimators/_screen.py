@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ogive.errors import OgiveError, SettingError
 from ogive.estimators._proxies import aggregate_ranks, rank_shares
-from ogive.estimators._run import Estimator, Run
+from ogive.estimators._run import Estimator, Run, number, plain
 from ogive.space import Architecture, PoolSpace, SearchSpace
 
 __all__ = ["Screened", "screen"]
@@ -88,11 +88,12 @@ def screen(estimator: Estimator, space: SearchSpace, count: int, *, seed: int = 
     failure: OgiveError | None = None
     for architecture in pool.enumerate():
         try:
-            found.append(estimator(architecture, Run(seed=seed)))
+            found.append(plain(estimator(architecture, Run(seed=seed))))
         except OgiveError as error:
             failure = error
             found.append({})
-    names = {name: None for metrics in found for name in metrics}
+    numbers = ((n, v) for metrics in found for n, v in metrics.items())
+    names = [*dict.fromkeys(n for n, v in numbers if isinstance(v, int | float))]
     if failure is not None and not names:
         raise failure
-    return Screened(pool, {n: np.array([m.get(n, np.nan) for m in found]) for n in names})
+    return Screened(pool, {n: np.array([number(m, n) for m in found]) for n in names})

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ogive import nn as readings
+from ogive.errors import SettingError
 
 __all__ = ["Engine", "Latency", "Shaped", "measure_latency"]
 
@@ -68,6 +69,9 @@ def measure_latency(
         threads: What the engine may use.
         batch: Samples in a pass.
         seconds: How long to measure for, roughly.
+
+    Raises:
+        SettingError: If the network cannot be exported to ONNX, where that is the engine's form.
     """
     training = network.training
     with torch.random.fork_rng(devices=[]):
@@ -111,14 +115,21 @@ def _session(
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The older exporter is quick (0.1 s against 2 s) and as good for measuring.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (inputs,),
-            file,  # type: ignore[arg-type]  # it takes files, too
-            dynamo=False,
-            input_names=["input"],
-            opset_version=17,
-        )
+        try:
+            torch.onnx.export(
+                network,
+                (inputs,),
+                file,  # type: ignore[arg-type]  # it takes files, too
+                dynamo=False,
+                input_names=["input"],
+                opset_version=17,
+            )
+        except Exception as error:
+            raise SettingError(
+                "What is measured in ONNX Runtime must be exported to ONNX (opset 17), but "
+                f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}. Measure it "
+                "with engine='torch'; in a search, by a cost of your own in place of latency_ms."
+            ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,6 +1,7 @@
 """What networks are made of, what their parts take, and what follows for networks."""
 
 import json
+import math
 from collections import Counter
 from random import Random
 
@@ -130,6 +131,13 @@ def test_the_stated_error_is_that_of_new_networks_where_there_is_nothing_to_lear
     assert abs(predictor.error.spearman) < 0.4
 
 
+def test_networks_that_all_take_the_same_time_are_not_ranked():
+    parts, _ = drawn(12, np.random.default_rng(1))
+    predictor = LatencyPredictor().fit(parts, [2.0] * 12)
+    assert predictor.predict(parts) == pytest.approx([2.0] * 12)
+    assert predictor.error.spearman == 0
+
+
 def test_parts_that_were_never_measured_take_what_their_kind_takes():
     rng = np.random.default_rng(2)
     predictor = LatencyPredictor().fit(*drawn(40, rng))
@@ -146,8 +154,9 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path):
     parts, times = drawn(12, rng)
     with pytest.raises(SettingError, match="at least 10"):
         LatencyPredictor().fit(parts[:9], times[:9])
-    with pytest.raises(SettingError, match="positive time"):
-        LatencyPredictor().fit(parts, [0.0, *times[1:]])
+    for time in (0.0, math.inf, math.nan):
+        with pytest.raises(SettingError, match="positive time"):
+            LatencyPredictor().fit(parts, [time, *times[1:]])
     with pytest.raises(SettingError, match="must be fitted"):
         LatencyPredictor().predict(parts)
     with pytest.raises(SettingError, match="must be fitted"):

@@ -91,11 +91,12 @@ class LatencyPredictor:
             SettingError: If these are fewer than 10, of different lengths, or not positive.
         """
         times = np.asarray(ms, dtype=np.float64)
-        if len(parts) != len(times) or len(parts) < _FEWEST or not (times > 0).all():
+        positive = bool((np.isfinite(times) & (times > 0)).all())
+        if len(parts) != len(times) or len(parts) < _FEWEST or not positive:
             raise SettingError(
                 f"A latency predictor learns from at least {_FEWEST} networks, each with a "
-                f"positive time, but got {len(parts)} networks and {len(times)} times, the least "
-                f"{times.min() if len(times) else '–'}. Measure more."
+                f"positive time, but got {len(parts)} networks and {len(times)} times, from "
+                f"{times.min(initial=np.inf)} to {times.max(initial=0)}. Measure more."
             )
         self._measured = parts, times
         self._fitted = _Fitted(parts, times, self._table)
@@ -128,6 +129,8 @@ class LatencyPredictor:
             out = [part for part, f in zip(parts, fold, strict=True) if f == held]
             predicted[fold == held] = fitted.predict(out)
         relative = float(np.abs(predicted / times - 1).mean())
+        if np.ptp(predicted) == 0 or np.ptp(times) == 0:  # what ranks nothing agrees with nothing
+            return PredictionError(relative, 0.0, len(parts))
         from scipy.stats import spearmanr  # which takes most of a second
 
         return PredictionError(relative, float(spearmanr(predicted, times)[0]), len(parts))

@@ -8,7 +8,7 @@ from torch import nn
 
 from ogive import spaces, task
 from ogive.errors import ArchitectureError, SpaceError
-from ogive.nn import Head, Supernet, build, calibrate, conv, largest, record
+from ogive.nn import Head, Supernet, build, calibrate, check, conv, largest, record
 from ogive.nn._largest import missed, options_of
 from ogive.space import Condition, Decision, SearchSpace
 
@@ -219,6 +219,16 @@ def test_what_no_architecture_had_is_refused(supernet, digits):
     small = Supernet(network, digits, supernet.space.fix({"width": 4}))
     with pytest.raises(SpaceError, match=r"\(4, 1, 3, 3\).*\(8, 1, 3, 3\) is needed"):
         small.route({"width": 8, "blocks": 1, "blocks.0.op": "skip"})
+
+
+def test_layers_that_wait_for_an_input_are_refused(digits):
+    def lazy(choose, data):
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(choose.value("width", (4, 8))))
+
+    space = record(lazy, digits)
+    for reading in (Supernet, check):
+        with pytest.raises(SpaceError, match="LazyLinear at '1' waits for its first input"):
+            reading(lazy, digits, space)
 
 
 def test_a_mixture_of_one_option_each_is_its_route(supernet, images):

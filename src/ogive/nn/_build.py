@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from ogive.errors import ArchitectureError, SpaceError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, caller
@@ -26,7 +27,7 @@ def build(network: NetworkFunction, task: Task, architecture: Mapping[str, Any])
 
     Raises:
         SpaceError: If the function asks what the architecture does not decide, or does not ask
-            what it decides.
+            what it decides, or a layer waits for its first input to know its size.
         ArchitectureError: If a value is not among the options asked.
     """
     return build_answered(network, task, Answers(architecture))
@@ -35,7 +36,15 @@ def build(network: NetworkFunction, task: Task, architecture: Mapping[str, Any])
 def build_answered(network: NetworkFunction, task: Task, answers: Answers) -> nn.Module:
     """:func:`build`, for a caller that wants to know afterwards what was made for what."""
     with told(f"building {dict(answers.architecture)}"), answers.all_asked(name_of(network)):
-        return network(_Builder(answers), task)
+        built = network(_Builder(answers), task)
+    for name, module in built.named_modules():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise SpaceError(
+                "The layers of a network must know their sizes when it is built, but "
+                f"{type(module).__name__} at {name!r} waits for its first input. Tell it the size "
+                "of that; Head(width, task.outputs) needs no more than the width."
+            )
+    return built
 
 
 def decide(recipe: Callable[[Chooser], R], architecture: Mapping[str, Any]) -> R:

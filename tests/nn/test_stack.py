@@ -117,6 +117,12 @@ def shared():
     return nn.Sequential(layer, nn.ReLU(), layer)
 
 
+def hooked(of, kind):
+    layer = nn.Linear(3, 3)
+    getattr(of(layer), kind)(lambda *_: None)
+    return nn.Sequential(layer, nn.ReLU())
+
+
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
@@ -125,6 +131,10 @@ def shared():
         (nn.Sequential(nn.Linear(3, 3, bias=False)), "bias"),
         (Residual(nn.Linear(3, 3)).double(), "32 bits"),
         (shared(), "share"),
+        (hooked(lambda layer: layer, "register_forward_hook"), "hooks"),
+        (hooked(lambda layer: layer, "register_forward_pre_hook"), "hooks"),
+        (hooked(lambda layer: layer, "register_full_backward_hook"), "hooks"),
+        (hooked(lambda layer: layer.weight, "register_hook"), "hooks"),
         (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), None),
     ],
 )

@@ -44,6 +44,9 @@ _EPS, _MOMENTUM = 1e-5, 0.1
 
 _SECTIONS: tuple[Section, ...] = ("free", "decayed", "buffers")
 
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+"""Where torch keeps what else a layer does, or the gradient of a weight goes through."""
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -153,6 +156,9 @@ def why_not_stacked(network: nn.Module) -> str | None:
         return "two layers of it share their weights"
     if any(not p.requires_grad or p.dtype != torch.float32 for p in parameters):
         return "not all of its weights are trained in 32 bits"
+    hooked = (*network.modules(), *parameters)
+    if any(getattr(each, name, None) for each in hooked for name in _HOOKS):
+        return "it has hooks"
     return None
 
 

@@ -129,6 +129,12 @@ def test_fisher_counts_a_channel_as_often_as_it_has_weights():
     assert one(network, "fisher", data) == pytest.approx(expected, rel=1e-5)
 
 
+def test_fisher_looks_at_what_a_layer_gave_whatever_works_in_place_on_it():
+    plain, inplace = (convolutional(norm=False, activation=nn.SiLU) for _ in range(2))
+    inplace[2].inplace = inplace[5].inplace = True
+    assert one(inplace, "fisher") == one(plain, "fisher")
+
+
 def test_synflow_is_the_sum_over_ways_and_looks_at_no_data():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.Linear(4, 2, bias=False))

@@ -109,8 +109,13 @@ def fisher(network: nn.Module, batch: Batch) -> float:
             f"{type(network).__name__}. Leave it out; snip and grad_norm take weights of any kind."
         )
     found: list[tuple[nn.Module, Tensor]] = []
+
+    def keep(module: nn.Module, _: object, out: Tensor) -> Tensor:
+        found.append((module, out))
+        return out.clone()  # What comes next may work in place.
+
     for module in layers:
-        module.register_forward_hook(lambda m, _, out: found.append((m, out)))
+        module.register_forward_hook(keep)
     loss = _loss(network, batch)
     found = [(layer, out) for layer, out in found if out.requires_grad]  # not what is frozen
     gradients = _gradients(loss, [out for _, out in found])

@@ -163,6 +163,19 @@ def test_a_part_is_nested_and_has_its_share_of_each_class(
     assert len(split.part(1e-9, seed=seed)) == 2
 
 
+@given(st.integers(12, 120), st.integers(2, 4))
+def test_each_class_has_half_of_its_rows_in_both_halves(rows: int, classes: int) -> None:
+    inputs, targets = _table(rows, classes)  # where the classes take turns
+    held_out = (inputs[:8], targets[:8])
+    task = load((inputs, targets), problem="classification", validation=held_out, test=held_out)
+    first, second = task.train.halves()
+    counts = [np.bincount(half.targets, minlength=classes) for half in (first, second)]
+    assert np.abs(counts[0] - counts[1]).max() <= 1
+    assert len(first) - len(second) in (0, 1)
+    together = np.concatenate([np.asarray(half.inputs) for half in (first, second)])
+    assert sorted(map(bytes, together)) == sorted(map(bytes, np.asarray(task.train.inputs)))
+
+
 def test_another_seed_draws_another_part() -> None:
     split = load(_table(200, 2), problem="classification").train
     assert set(split.part(0.5, seed=0)) != set(split.part(0.5, seed=1))

@@ -105,19 +105,24 @@ class Split:
         return Split(joined, np.concatenate([self.targets, other.targets]))
 
     def halves(self) -> tuple[Split, Split]:
-        """Returns every other row, and the rest."""
-        even, odd = slice(0, None, 2), slice(1, None, 2)
+        """Returns a half of the rows, always the same, and the rest; each class has half in both."""
+        order, middle = self._order(seed=0), (len(self) + 1) // 2
+        first, second = np.sort(order[:middle]), np.sort(order[middle:])
         return (
-            Split(self.inputs.some(even), self.targets[even]),
-            Split(self.inputs.some(odd), self.targets[odd]),
+            Split(self.inputs.some(first), self.targets[first]),
+            Split(self.inputs.some(second), self.targets[second]),
         )
 
     def part(self, share: float, *, seed: int = 0) -> Indices:
         """Returns the numbers of a share of the rows, ascending; each class has its share of them.
 
         A seed draws one order of all rows, of which a share is the beginning: a larger one
-        contains a smaller one. In that order each class comes once before any comes again.
+        contains a smaller one.
         """
+        return np.sort(self._order(seed)[: max(_PART, round(share * len(self)))])
+
+    def _order(self, seed: int) -> Indices:
+        """All rows, drawn; any beginning has its share of each class, and one of each first."""
         rng = np.random.default_rng(seed)
         classes = self.targets.dtype.kind == "i"  # else values, drawn without regard to their size
         strata = self.targets if classes else np.zeros(len(self), np.int64)
@@ -125,8 +130,7 @@ class Split:
         for stratum in np.unique(strata):
             rows = rng.permutation(np.flatnonzero(strata == stratum))
             place[rows] = np.arange(len(rows)) / len(rows)
-        order = np.lexsort((rng.random(len(self)), place))
-        return np.sort(order[: max(_PART, round(share * len(self)))])
+        return np.lexsort((rng.random(len(self)), place))
 
     def take(self, indices: Any = slice(None)) -> tuple[Tensor, Tensor]:
         """Reads some rows into memory.

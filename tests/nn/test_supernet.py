@@ -405,6 +405,15 @@ def test_calibrated_statistics_are_those_of_the_data():
     assert norm.momentum == 0.1
 
 
+def test_calibrated_statistics_of_instances_are_those_of_the_data():
+    norm = nn.InstanceNorm1d(3, track_running_stats=True)
+    data = torch.randn(4, 10, 3, 20, generator=torch.Generator().manual_seed(0)) * 2 + 1
+    calibrate(norm, data)
+    torch.testing.assert_close(norm.running_mean, data.mean(dim=(0, 1, 3)))
+    torch.testing.assert_close(norm.running_var, data.var(dim=3).mean(dim=(0, 1)))
+    assert norm.momentum == 0.1
+
+
 def test_a_copy_has_its_own_weights(supernet, images):
     architecture = largest(supernet.space)
     supernet(architecture, images)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ogive._whole import write_whole
 from ogive.errors import OgiveError, SpaceError
@@ -247,7 +247,7 @@ _Bound = tuple[Place, Tensor, tuple[slice | Tensor, ...] | None]
 
 @torch.no_grad()
 def calibrate(network: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
-    """Measures the statistics of batch normalisations anew, as means over some batches.
+    """Measures the statistics that normalisations track anew, as means over some batches.
 
     Those that a supernet has tracked are of all its networks together, and tell nothing of one
     (Yu & Huang 2019, arXiv:1903.05134, section 3.2). The network is left in evaluation mode.
@@ -263,7 +263,10 @@ def calibrate(network: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
         norm.train()
-    for batch in inputs if tracking else ():
+    for k, batch in enumerate(inputs if tracking else (), start=1):
+        for norm in tracking:
+            if not isinstance(norm, _BatchNorm):  # to torch's InstanceNorm None is 0
+                norm.momentum = 1 / k
         network(batch)
     for norm, momentum in zip(tracking, momenta, strict=True):
         norm.momentum = momentum

@@ -71,6 +71,16 @@ def test_a_network_is_the_operations_that_it_calls():
         assert not module._forward_hooks and not module._forward_pre_hooks
 
 
+def test_the_multiplications_of_the_parts_are_those_of_the_network():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)  # attention beside its layers
+    network = nn.Sequential(nn.Flatten(2), Residual(Residual(layer)), nn.Conv1d(3, 4, 1))
+    rows = Like(3, 2, 4)
+    found = network_parts(network, rows)
+    assert sum(part.macs * times for part, times in found.items()) == macs(network, rows)
+    (attention,) = (part for part in found if part.kind == "MultiheadAttention")
+    assert attention.numbers > 3 * 8 * 8 < attention.macs
+
+
 def test_decisions_are_parts_by_value_and_place():
     space = SearchSpace(
         [

@@ -68,21 +68,23 @@ def operations(network: nn.Module, task: Task) -> list[Operation]:
     """Lists the operations of a forward pass, in the order in which they end.
 
     Each module without children is one, counted as often as it is called. A module with children
-    and a ``forward`` of its own is one too, for what it may do beside them (a sum, a product); it
-    counts no multiplications.
+    and a ``forward`` of its own is one too, for what it does beside them (a sum, a product).
     """
     network = on_meta(network)
     # Training only so that torch counts attention; a copy, since statistics would be updated.
     network = copy.deepcopy(network).train()
     found: list[Operation] = []
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        before: list[int] = []
+        before: list[float] = []
+        counted = 0.0  # What is some module's own.
 
         def enter(_module: nn.Module, _inputs: Any) -> None:
-            before.append(counter.get_total_flops())
+            before.append(counter.get_total_flops() - counted)
 
         def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            flops = counter.get_total_flops() - before.pop()
+            nonlocal counted
+            flops = counter.get_total_flops() - counted - before.pop()
+            counted += flops
             found.append(_operation(module, inputs, output, flops))
 
         hooks = []
@@ -101,10 +103,10 @@ def _operation(module: nn.Module, inputs: tuple[Any, ...], output: Any, flops: f
     shapes = [tuple(tensor.shape[1:]) for tensor in _tensors(inputs)]
     name = f"{module.extra_repr()} @ {shapes}"
     moved = float(sum(tensor.numel() for tensor in tensors)) / _SAMPLES
-    if next(module.children(), None) is not None:
-        return Operation(Part(type(module).__name__, name, 0.0, moved), None, None)
-    weights = sum(math.prod(p.shape) for p in module.parameters())
+    weights = sum(math.prod(p.shape) for p in module.parameters(recurse=False))
     part = Part(_kind(module), name, flops / 2 / _SAMPLES, moved + weights)
+    if next(module.children(), None) is not None:
+        return Operation(part, None, None)
     plain = len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point()
     return Operation(part, module, shapes[0] if plain else None)
 

@@ -85,7 +85,7 @@ def _plain_value(name: str, value: Any) -> float:
         ) from None
 
 
-def number(metrics: Mapping[str, float], name: str) -> float:
+def number(metrics: Mapping[str, Any], name: str) -> float:
     """Returns a metric; NaN where there is none, or a remark."""
     value = metrics.get(name)
     return value if isinstance(value, int | float) else math.nan

@@ -217,4 +217,4 @@ def _leave_out_normalisations(network: nn.Module) -> None:
     """Has normalisations give what they get; they stay, for a layer may look at those that it has."""
     for module in network.modules():
         if isinstance(module, _NORMALISATIONS):
-            module.forward = nn.Identity().forward
+            module.forward = nn.Identity().forward  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def screen(estimator: Estimator, space: SearchSpace, count: int, *, seed: int = 
         raise SettingError(f"count >= 1 must hold, but got count={count}.")
     rng = Random(seed)
     pool = PoolSpace(space, [space.sample(rng) for _ in range(count)])
-    found: list[Mapping[str, float]] = []
+    found: list[Mapping[str, Any]] = []
     failure: OgiveError | None = None
     for architecture in pool.enumerate():
         try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 
 from ogive.errors import ArchitectureError, SpaceError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, caller
@@ -38,7 +38,7 @@ def build_answered(network: NetworkFunction, task: Task, answers: Answers) -> nn
     with told(f"building {dict(answers.architecture)}"), answers.all_asked(name_of(network)):
         built = network(_Builder(answers), task)
     for name, module in built.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):  # noqa: SLF001
             raise SpaceError(
                 "The layers of a network must know their sizes when it is built, but "
                 f"{type(module).__name__} at {name!r} waits for its first input. Tell it the size "

@@ -191,7 +191,7 @@ def test_the_seed_decides_the_weights(supernet, digits):
         assert torch.equal(value, again.state_dict()[name])
 
 
-def test_a_network_draws_the_same_constants_each_time(digits, images):
+def test_a_network_draws_the_same_constants_each_time(digits, images, tmp_path):
     class Features(nn.Module):
         def __init__(self, width):
             super().__init__()
@@ -213,6 +213,11 @@ def test_a_network_draws_the_same_constants_each_time(digits, images):
     for other in (supernet.extract(architecture), supernet.route(architecture)):
         assert torch.equal(other(images), alone(images))
     assert torch.equal(supernet.mix(architecture)(images), alone(images))
+    supernet.save(tmp_path / "weights.safetensors")
+    loaded = Supernet(features, digits, supernet.space, seed=1)
+    assert not torch.equal(loaded(architecture, images), alone(images))
+    loaded.load(tmp_path / "weights.safetensors")
+    assert torch.equal(loaded(architecture, images), alone(images))
 
 
 def test_what_no_architecture_had_is_refused(supernet, digits):

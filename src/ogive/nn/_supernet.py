@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
@@ -206,12 +207,15 @@ class Supernet(nn.Module):
         return network
 
     def save(self, path: str | Path) -> None:
-        """Writes the shared weights as safetensors, whole or not at all."""
+        """Writes the shared weights as safetensors, whole or not at all, and the seed."""
         state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        write_whole(Path(path), lambda part: save_file(state, part))
+        seed = {"seed": str(self._seed)}
+        write_whole(Path(path), lambda part: save_file(state, part, metadata=seed))
 
     def load(self, path: str | Path) -> None:
         """Reads weights that :meth:`save` wrote for the same space.
+
+        The constants that a network draws are then those that the weights were trained with.
 
         Raises:
             SpaceError: If they are another space's.
@@ -223,6 +227,9 @@ class Supernet(nn.Module):
                 f"The weights of a supernet are those of its own space, but in {path} "
                 f"{str(error).splitlines()[-1].strip()} Train one for this space."
             ) from error
+        with safe_open(path, "pt") as file:
+            self._seed = int((file.metadata() or {}).get("seed", self._seed))
+        self._routes.clear()
 
     def forward(self, architecture: Mapping[str, Any], inputs: Tensor) -> Tensor:
         """Returns what the network of an architecture computes."""

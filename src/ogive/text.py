@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
@@ -101,6 +102,14 @@ def count(value: Any) -> str:
         if abs(value) >= size:
             return number(value / size, 3) + unit
     return number(value, 3)
+
+
+def size(architectures: Any) -> str:
+    """How many architectures a space has: ``15,625``, ``2.9e+11``."""
+    if not isinstance(architectures, int):
+        return "infinitely many"
+    # A space of some hundred decisions has more than a float can hold.
+    return f"{architectures:,}" if architectures < 1e6 else f"{Decimal(architectures):.2g}"
 
 
 def cost(name: str, value: Any) -> str:

@@ -219,6 +219,12 @@ def test_values_that_are_not_finite_are_dashes(make, page):
     assert not re.search(r"\b(nan|inf)\b", shown.text)
 
 
+def test_a_space_beyond_the_largest_float_is_counted(make, page):
+    summary = make(5)
+    summary["space"]["size"] = 10**400
+    assert "1.0e+400 architectures" in page(summary).text
+
+
 def test_further_objectives_are_charts_too(make, page):
     summary = make(60) | {"maximize": ["accuracy"], "minimize": ["log_loss", "params"]}
     assert len(page(summary).charts) == len(page(make(60)).charts) + 1

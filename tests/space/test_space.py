@@ -210,6 +210,11 @@ def test_a_large_space_is_counted_exactly_and_soon():
     assert SearchSpace(decisions).size == sum(10**depth for depth in deep)
 
 
+def test_a_space_beyond_the_largest_float_says_how_large_it_is():
+    decisions = [Decision(f"d{i}", "ordinal", options=tuple(range(10))) for i in range(400)]
+    assert "400 decisions, 1.0e+400 architectures" in repr(SearchSpace(decisions))
+
+
 @given(SEEDS)
 def test_what_hangs_on_the_options_of_a_subset_is_counted_exactly(seed):
     rng = Random(seed)

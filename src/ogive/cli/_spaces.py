@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from ogive import spaces as ready
 from ogive import task as tasks
+from ogive import text
 from ogive.cli._print import output
 from ogive.nn import record
 from ogive.space import Condition, Decision, SearchSpace
@@ -38,7 +39,7 @@ def spaces(
     function = ready.by_name(name)
     space, data = _recorded(name)
     console.print(f"{name}: {_first_line(function)}")
-    console.print(f"{len(space)} decisions, {_size(space)} architectures for {data}\n")
+    console.print(f"{len(space)} decisions, {text.size(space.size)} architectures for {data}\n")
     console.print(_tree(name, space))
 
 
@@ -48,7 +49,9 @@ def _list(console: Console) -> None:
     )
     for name, function in ready.SPACES.items():
         space, data = _recorded(name)
-        table.add_row(name, f"as {data}", str(len(space)), _size(space), _first_line(function))
+        table.add_row(
+            name, f"as {data}", str(len(space)), text.size(space.size), _first_line(function)
+        )
     console.print(table)
 
 
@@ -59,10 +62,6 @@ def _recorded(name: str) -> tuple[SearchSpace, str]:
 
 def _first_line(function: Any) -> str:
     return (function.__doc__ or "").strip().splitlines()[0]
-
-
-def _size(space: SearchSpace) -> str:
-    return f"{space.size:.2g}"
 
 
 def _options(decision: Decision) -> str:

@@ -291,7 +291,7 @@ def _made(search: Search) -> list[tuple[str, str]]:
     rows = [
         ("command", _command(summary.get("command") or [])),
         ("run folder", summary.get("run")),
-        ("space", f"{space.get('name')}, {_size(space.get('size'))} architectures"),
+        ("space", f"{space.get('name')}, {text.size(space.get('size'))} architectures"),
         ("strategy", strategy.get("name")),
         ("estimator", summary.get("estimator") or "training"),
         ("seed", summary.get("seed")),
@@ -305,9 +305,3 @@ def _made(search: Search) -> list[tuple[str, str]]:
 def _command(arguments: Sequence[str]) -> str:
     """The command line, with the program's name in place of its path."""
     return shlex.join([Path(arguments[0]).name, *arguments[1:]]) if arguments else ""
-
-
-def _size(size: Any) -> str:
-    if not isinstance(size, int | float):
-        return "infinitely many" if size in ("inf", None) else str(size)
-    return f"{size:,}" if size < 1e6 else f"{float(size):.2g}"

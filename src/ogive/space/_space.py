@@ -17,6 +17,7 @@ from ogive.space._count import count
 from ogive.space._decision import Condition, Decision
 from ogive.space._encoding import Column, Encoder, Encoding
 from ogive.space._graph import Graph
+from ogive.text import size
 
 __all__ = ["SearchSpace"]
 
@@ -82,7 +83,9 @@ class SearchSpace:
         return partial(SearchSpace, name=self.name, **functions), (self.decisions,)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name!r}, {len(self)} decisions, size {self.size:.3g})"
+        return (
+            f"SearchSpace({self.name!r}, {len(self)} decisions, {size(self.size)} architectures)"
+        )
 
     def __len__(self) -> int:
         return len(self.decisions)

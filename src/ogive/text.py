@@ -133,6 +133,18 @@ def duration(seconds: Any) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def told_by(summary: Mapping[str, Any], trial: Mapping[str, Any]) -> tuple[str, bool]:
+    """The metric that says how good a trial is, and whether it was measured on validation.
+
+    It is the goal; but what an estimator measures is not known of a network that was then trained.
+    """
+    goal = [*summary["maximize"], *summary["minimize"]][0]
+    own = (summary["task"] or {}).get("metric")
+    known = own is None or goal in trial["metrics"] or goal in trial["costs"]
+    metric = goal if known else own
+    return metric, metric == own or not summary.get("estimator")
+
+
 def stopped(told: Mapping[str, Any]) -> str:
     """What became of the trials that would not have reached the best."""
     return (

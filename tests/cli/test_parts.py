@@ -20,6 +20,7 @@ from ogive.errors import (
     SettingError,
 )
 from ogive.space import Condition
+from ogive.text import told_by
 
 
 @pytest.mark.parametrize(
@@ -195,15 +196,34 @@ def told(verdict, *, same=False):
 
 
 def test_the_verdict_on_the_reference():
-    (line,) = _tested(told("tie"), "accuracy")
+    (line,) = _tested(told("tie"))
     assert line == (
         "reference: accuracy 97.00 % on test; the found network is +1.00 points (−2.00 to +4.00): "
         "a tie"
     )
-    (line,) = _tested(told("worse"), "accuracy")
+    (line,) = _tested(told("worse"))
     assert line.endswith(": worse")
-    (line,) = _tested(told("tie", same=True), "accuracy")
+    (line,) = _tested(told("tie", same=True))
     assert line == "reference: it is the network found; the search had nothing clearly better"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "own", "estimator", "said"),
+    [
+        ({"accuracy": 0.9}, "accuracy", None, ("accuracy", True)),
+        ({"macro_f1": 0.9}, "accuracy", None, ("macro_f1", True)),
+        ({"readout": 0.9}, "accuracy", "readout", ("readout", False)),
+        ({"accuracy": 0.9}, "accuracy", "readout", ("accuracy", True)),
+        ({"value": 7.0}, None, "<lambda>", ("value", False)),
+    ],
+)
+def test_a_trial_is_told_by_what_was_measured_of_it(metrics, own, estimator, said):
+    """What was trained after an estimator had ranked it lacks the estimator's metric."""
+    goal = next(iter(metrics)) if estimator != "readout" else "readout"
+    summary = {
+        "maximize": [goal], "minimize": [], "task": own and {"metric": own}, "estimator": estimator,
+    }  # fmt: skip
+    assert told_by(summary, {"metrics": metrics, "costs": {"params": 9.0}}) == said
 
 
 def test_like_reasons_are_counted_together():

@@ -236,14 +236,21 @@ def test_what_is_made_small_is_shown_as_such(make, page):
 
 
 def test_a_metric_that_only_the_estimator_knows(make, page):
-    """The title says what the test measured, and the tile what the search went by."""
-    summary = make(60) | {"maximize": ["readout"]}
+    """What was trained in the end is told by the task's own metric, the rest by the estimator's."""
+    summary = make(60) | {"maximize": ["readout"], "estimator": "readout"}
     for trial in summary["trials"]:
-        trial["metrics"] = {"readout": 0.5} if trial["role"] == "search" else {}
-    summary["best"] = summary["trials"][0] | {"metrics": {"readout": 0.5}}
+        if trial["role"] == "search":
+            trial["metrics"] = {"readout": 0.5}
+    for part, accuracy in ("best", 0.9712), ("reference", 0.9605):
+        summary[part]["metrics"] = {"accuracy": accuracy}
     text = page(summary).text
     assert "98.33 % accuracy on digits" in text
-    assert "0.5 readout" in text
+    assert "97.12 % validation accuracy" in text
+    assert "accuracy on validation 97.12 % 96.05 %" in text
+    summary["best"] = summary["trials"][0]
+    text = page(summary | {"test": None}).text
+    assert "0.5 readout on digits" in text
+    assert "Scores are the estimator's" in text
 
 
 def test_a_limit_that_is_not_met_is_said(make, page):

@@ -36,7 +36,7 @@ def print_json(value: object) -> None:
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """Prints how a search stands: the best, what it is compared with, the trials, the budget."""
     goal = [*summary["maximize"], *summary["minimize"]][0]
-    for line in _lines(summary, goal):
+    for line in _lines(summary):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(_trials(summary, goal))
     if summary["stopped"] and summary["stopped"]["trials"]:
@@ -49,7 +49,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             console.print(f"bundle: {escape(summary['bundle']['path'])}", soft_wrap=True)
 
 
-def _lines(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
+def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     name = (summary["task"] or {}).get("name", "the search")
     yield f"[bold]{escape(name)}[/bold]: {summary['status']}, {_used(summary)}"
     for note in (summary["task"] or {}).get("notes", []):
@@ -62,23 +62,25 @@ def _lines(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
     if best is None:
         yield "No trial has completed yet."
         return
-    metrics = best["metrics"] | best["costs"]
+    metric, validated = text.told_by(summary, best)
     yield (
-        f"best: trial {best['number']}, {text.label(goal)} {text.score(goal, metrics.get(goal))} "
-        "on validation"
+        f"best: trial {best['number']}, {text.label(metric)} "
+        f"{text.score(metric, (best['metrics'] | best['costs']).get(metric))}"
+        f"{' on validation' if validated else ''}"
     )
-    costs = (
+    costs = [
         text.label(n)
         + " "
         + text.cost(n, value)
         + (f" (at most {text.cost(n, summary['limits'][n])})" if n in summary["limits"] else "")
         for n, value in best["costs"].items()
-    )
-    yield f"costs: {', '.join(costs)}"
-    yield from _tested(summary, goal)
+    ]
+    if costs:
+        yield f"costs: {', '.join(costs)}"
+    yield from _tested(summary)
 
 
-def _tested(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
+def _tested(summary: Mapping[str, Any]) -> Iterator[str]:
     test, reference = summary["test"], summary["reference"]
     if test:
         interval = test["interval"]
@@ -102,7 +104,9 @@ def _tested(summary: Mapping[str, Any], goal: str) -> Iterator[str]:
             f"{'a tie' if told['verdict'] == 'tie' else told['verdict']}"
         )
     elif reference["metrics"]:
-        yield f"reference: {text.label(goal)} {text.score(goal, reference['metrics'].get(goal))} on validation"
+        metric, _ = text.told_by(summary, reference)
+        value = text.score(metric, reference["metrics"].get(metric))
+        yield f"reference: {text.label(metric)} {value} on validation"
 
 
 def _used(summary: Mapping[str, Any]) -> str:

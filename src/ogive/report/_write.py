@@ -70,21 +70,24 @@ def _view(search: Search) -> dict[str, Any]:
 
 def _title(search: Search) -> str:
     name = search.part("task").get("name") or "a search"
-    winner, goal, test = search.winner, search.goal.name, search.part("test")
-    if winner is None:
+    goal, test = search.goal.name, search.part("test")
+    if search.winner is None:
         running = search.summary.get("status") == "running"
         return f"No network {'yet' if running else 'was found'} for {name}"
     # What an estimator of one's own measures may be unknown to the test.
     metric = goal if goal in test else str(search.part("task").get("metric"))
     if metric in test:
         return f"{text.score(metric, test[metric])} {text.label(metric)} on {name}"
-    return f"{text.score(goal, winner.value(goal))} {_on_validation(search)} on {name}"
+    value, what = _best(search.summary)
+    return f"{value} {what} on {name}"
 
 
-def _on_validation(search: Search) -> str:
-    goal = search.goal.name
-    known = goal == search.part("task").get("metric")
-    return f"validation {text.label(goal)}" if known else text.label(goal)
+def _best(summary: JSON) -> tuple[str, str]:
+    """How good the best is, and by what that is told."""
+    best = summary["best"]
+    metric, validated = text.told_by(summary, best)
+    what = f"{'validation ' if validated else ''}{text.label(metric)}"
+    return text.score(metric, {**best["metrics"], **best["costs"]}.get(metric)), what
 
 
 def _capital(words: str) -> str:
@@ -111,6 +114,9 @@ def _lead(search: Search) -> str:
             "The search was interrupted. The test split is still sealed; give the same command "
             "again to go on."
         )
+    best = search.part("best")
+    if best and not text.told_by(search.summary, best)[1]:
+        return "Scores are the estimator's; no network was trained and tested."
     return "Scores are of the validation split, on which the network was chosen."
 
 
@@ -118,9 +124,8 @@ def _tiles(search: Search) -> list[dict[str, str]]:
     counts = Counter(row.state for row in search.rows)
     used = search.part("budget").get("used") or {}
     tiles = []
-    winner, goal = search.winner, search.goal.name
-    if winner is not None:
-        tiles.append((text.score(goal, winner.value(goal)), _on_validation(search)))
+    if search.winner is not None:
+        tiles.append(_best(search.summary))
     costs = search.part("best").get("costs") or {}
     limits = search.part("limits")
     for name, value in costs.items():
@@ -191,14 +196,16 @@ def _rows(
 ) -> list[tuple[str, str, str]]:
     """Name, the found network's value, the reference's value."""
     goal, told = search.goal.name, search.part("reference").get("costs") or {}
+    own = str(search.part("task").get("metric"))
+    named = [(goal if goal in a or goal in b else own, where, a, b) for where, a, b in scores]
     rows = [
         (
-            f"{text.label(goal)}{where}",
-            text.score(goal, a.get(goal)),
-            text.score(goal, b.get(goal)),
+            f"{text.label(metric)}{where}",
+            text.score(metric, a.get(metric)),
+            text.score(metric, b.get(metric)),
         )
-        for where, a, b in scores
-        if goal in a or goal in b
+        for metric, where, a, b in named
+        if metric in a or metric in b
     ]
     return rows + [
         (text.label(name), text.cost(name, costs.get(name)), text.cost(name, value))

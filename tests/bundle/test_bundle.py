@@ -19,6 +19,7 @@ from sklearn.datasets import load_diabetes
 from torch import nn
 
 from ogive import bundle, task
+from ogive.bundle._card import card_text
 from ogive.bundle._export import Agreement
 from ogive.errors import BundleError
 from ogive.space import Architecture
@@ -121,12 +122,32 @@ def test_tables_are_answered_alike_by_every_road(tmp_path):
     known = json.loads((tmp_path / "b" / "preprocessing.json").read_text())
     labelled = Path(shutil.copytree(tmp_path / "b", tmp_path / "labelled"))
     (labelled / "preprocessing.json").write_text(json.dumps({**known, "labels": ["one"]}))
-    assert predict_py(labelled, rows) == 5 * ["one"]
+    assert predict_py(labelled, rows, rows) == 10 * ["one"]
     (tmp_path / "short.csv").write_text("when,ok\n2024-03-02,1\n")
     with pytest.raises(subprocess.CalledProcessError) as caught:
         predict_py(tmp_path / "b", tmp_path / "short.csv")
     assert "must have a column 'size'" in caught.value.stderr
     assert "Traceback" not in caught.value.stderr
+
+
+def test_a_script_without_files_says_how_it_is_called(written, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["predict.py"])
+    with pytest.raises(SystemExit, match=r"python predict\.py IMAGE"):
+        runpy.run_path(str(written[0] / "predict.py"))
+
+
+def test_the_card_has_whole_numbers_and_public_names():
+    task = {"name": "a", "kind": "tabular", "problem": "regression", "shape": [3], "notes": []}
+    task |= {
+        "labels": None,
+        "outputs": 1,
+        "rows": dict.fromkeys(("train", "validation", "test"), 9),
+    }
+    card = CARD | {"task": task, "costs": {"macs": 2_379_008.0}, "limits": {"macs": 3e6}}
+    text = card_text(card)
+    assert "a regression on tables" in text
+    assert "| macs | 2,379,008 | 3,000,000 |" in text
+    assert "ogive.load_bundle" in text
 
 
 @pytest.fixture
@@ -199,7 +220,7 @@ def test_the_script_of_a_bundle_reads_the_cells_that_ogive_reads(cells, tmp_path
 def test_the_script_of_a_bundle_reads_the_pixels_that_ogive_reads(written, tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.jpg")
-    monkeypatch.setattr(sys, "argv", ["predict.py"])  # no image: it only defines
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path / "large.jpg")])
     read = runpy.run_path(str(written[0] / "predict.py"))["read"]
     expected = images().inputs.read([tmp_path / "large.jpg"])[0]
     assert np.array_equal(read(tmp_path / "large.jpg"), expected)

@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ogive.text import number
+
 __all__ = ["card_text"]
 
 _PAGES = Environment(
@@ -17,6 +19,7 @@ _PAGES = Environment(
     keep_trailing_newline=True,
     autoescape=False,  # noqa: S701  # It is Markdown in a file, not a page.
 )
+_PAGES.filters["number"] = number
 
 
 def card_text(card: Mapping[str, Any]) -> str:

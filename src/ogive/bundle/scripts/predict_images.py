@@ -37,6 +37,6 @@ def read(path):
     return np.asarray(image).reshape(size[1], size[0], -1).transpose(2, 0, 1)
 
 
-for name in sys.argv[1:]:
+for name in sys.argv[1:] or sys.exit(__doc__):
     row = SESSION.run(None, {"input": read(name)[None]})[0][0]
     print(name, SPEC["labels"][row.argmax()] if SPEC["labels"] else row[0])

@@ -1,4 +1,4 @@
-"""Predicts the rows of a CSV with onnxruntime and numpy alone: python predict.py TABLE.csv"""
+"""Predicts the rows of CSVs with onnxruntime and numpy alone: python predict.py TABLE.csv ..."""
 
 import csv
 import io
@@ -99,11 +99,14 @@ def rows(path):
         yield dict(zip(names, line, strict=False))
 
 
-for row in rows(sys.argv[1]):
-    cells = []
-    for column in SPEC["inputs"]["columns"]:
-        if column["name"] not in row:
-            sys.exit(f"The table must have a column {column['name']!r}, but it has {list(row)}.")
-        cells += numbers(column, row[column["name"]])
-    output = SESSION.run(None, {"input": np.array([cells], np.float32)})[0][0]
-    print(SPEC["labels"][output.argmax()] if SPEC["labels"] else output[0])
+for name in sys.argv[1:] or sys.exit(__doc__):
+    for row in rows(name):
+        cells = []
+        for column in SPEC["inputs"]["columns"]:
+            if column["name"] not in row:
+                sys.exit(
+                    f"The table must have a column {column['name']!r}, but it has {list(row)}."
+                )
+            cells += numbers(column, row[column["name"]])
+        output = SESSION.run(None, {"input": np.array([cells], np.float32)})[0][0]
+        print(SPEC["labels"][output.argmax()] if SPEC["labels"] else output[0])

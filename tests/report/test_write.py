@@ -83,6 +83,15 @@ def test_it_opens_without_a_network(make, page):
     assert not [tag for tag, _ in tags if tag in ("link", "iframe", "img")]
 
 
+def test_each_picture_has_a_label(make, page):
+    shown = page(make(60))
+    labels = [a["aria-label"] for _, a in shown.tags if a.get("role") == "img"]
+    assert len(labels) == len(shown.charts)
+    assert labels[:2] == [
+        "Chart: accuracy (%) by time (s)", "Chart: accuracy (%) by parameters"
+    ]  # fmt: skip
+
+
 def test_it_is_made_for_phones(make, page):
     tags = page(make(30)).tags
     viewport = [a["content"] for tag, a in tags if tag == "meta" and a.get("name") == "viewport"]
@@ -125,6 +134,7 @@ def test_names_are_words_and_never_markup(make, page):
     plain, shown = page(make(60)), page(summary)
     assert evil in shown.text
     assert scripts_beside_charts(shown) == scripts_beside_charts(plain)
+    assert any(a.get("aria-label") == f"Chart: {evil} by epoch" for _, a in shown.tags)
 
 
 def scripts_beside_charts(page):

@@ -20,7 +20,7 @@ def plain(words: str) -> str:
 
 
 def html(figure: go.Figure, name: str) -> str:
-    """A figure as a piece of a page, under a name of its own."""
+    """A figure as a piece of a page, under a name of its own, and labelled for screen readers."""
     grid: Mapping[str, Any] = {"gridcolor": "rgba(128,128,128,.22)", "zeroline": False}
     figure.update_xaxes(**grid)
     figure.update_yaxes(**grid)
@@ -35,11 +35,12 @@ def html(figure: go.Figure, name: str) -> str:
         legend={"orientation": "h", "y": -0.22, "x": 0},
         hoverlabel={"align": "left", "font": {"size": 12}},
     )
-    return str(
-        figure.to_html(
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=f"chart-{name}",
-            config={"responsive": True, "displayModeBar": False},
-        )
+    chart = figure.to_html(
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=f"chart-{name}",
+        config={"responsive": True, "displayModeBar": False},
     )
+    axes = f"{figure.layout.yaxis.title.text} by {figure.layout.xaxis.title.text}"
+    label = axes.replace('"', "&quot;")  # plain() leaves them
+    return f'<div role="img" aria-label="Chart: {label}">{chart}</div>'

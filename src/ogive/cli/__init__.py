@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ogive import __version__
-from ogive.cli._exits import EXITS, guarded
+from ogive.cli._exits import EPILOG, guarded
 from ogive.errors import did_you_mean
 
 __all__ = ["main"]
@@ -57,7 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: " + ", ".join(f"{code} {what}" for code, what in EXITS.items()) + ".",
+    epilog=EPILOG,
 )
 
 

@@ -32,7 +32,10 @@ class _Protocol(StrEnum):
 @app.command()
 def bench(
     table: Annotated[
-        Path, typer.Argument(help="A benchmark table: nb201.npz, nb101.npz (see docs/bench.md).")
+        Path,
+        typer.Argument(
+            metavar="TABLE", help="A benchmark table: nb201.npz, nb101.npz (see docs/bench.md)."
+        ),
     ],
     strategy: Annotated[
         list[str] | None,
@@ -55,20 +58,26 @@ def bench(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 50,
     seed: Annotated[int, typer.Option(help="The first of their seeds.")] = 0,
     signal: Annotated[
-        str | None, typer.Option(help="The column that strategies see; more is better.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that strategies see; more is better."),
     ] = None,
     report: Annotated[
-        str | None, typer.Option(help="The column that is reported of the best so far.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that is reported of the best so far."),
     ] = None,
     cost: Annotated[
-        str | None, typer.Option(help="The column to make small, of the protocol objectives.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column to make small, of the protocol objectives."
+        ),
     ] = None,
     at: Annotated[
         list[float] | None,
-        typer.Option(help="Where to give figures: what was spent. Repeatable."),
+        typer.Option(metavar="SPENT", help="Where to give figures: what was spent. Repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the report goes; runs/bench-TABLE by default.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the report goes; runs/bench-TABLE by default."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side; a core each by default.")

@@ -24,7 +24,7 @@ from ogive.errors import (
     TrialFailed,
 )
 
-__all__ = ["EXITS", "INTERRUPTED", "exit_code", "guarded"]
+__all__ = ["EPILOG", "EXITS", "INTERRUPTED", "exit_code", "guarded"]
 
 EXITS = {
     0: "done",
@@ -34,11 +34,13 @@ EXITS = {
     4: "a search space that is wrong",
     5: "limits that cannot be met",
     6: "a budget that is too short",
-    7: "a run folder or journal that cannot be used",
+    7: "a run folder, journal or disk that cannot be used",
     8: "a network that cannot be exported, or whose export does not agree with it",
     9: "no trial completed",
     130: "interrupted",
 }
+
+EPILOG = f"Exit codes: {', '.join(f'{code} {what}' for code, what in EXITS.items())}."
 
 INTERRUPTED = 130
 

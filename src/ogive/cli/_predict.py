@@ -15,9 +15,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="The bundle's folder (RUN/bundle).")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder (RUN/bundle).")
+    ],
     files: Annotated[
-        list[Path], typer.Argument(help="Images or folders of them; or tables, a line a row.")
+        list[Path],
+        typer.Argument(
+            metavar="FILES", help="Images or folders of them; or tables, a line a row."
+        ),
     ],
     proba: Annotated[
         bool, typer.Option("--proba", help="Print the probability of each class too.")

@@ -10,14 +10,12 @@ from typing import Annotated
 import typer
 
 from ogive.cli._call import Call, run
-from ogive.cli._exits import EXITS
+from ogive.cli._exits import EPILOG
 from ogive.errors import SettingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SCALES = {"k": 1e3, "M": 1e6, "G": 1e9}
-
-_CODES = ", ".join(f"{code} {what}" for code, what in EXITS.items())
 
 
 class _Problem(StrEnum):
@@ -25,13 +23,14 @@ class _Problem(StrEnum):
     REGRESSION = "regression"
 
 
-@app.command(epilog=f"Exit codes: {_CODES}.")
+@app.command(epilog=EPILOG)
 def search(
     data: Annotated[
         str,
         typer.Argument(
+            metavar="DATA",
             help="A folder with a subfolder a class, a .npz, .csv or .parquet file, or a built-in "
-            "name (digits, breast_cancer, diabetes, …)."
+            "name (digits, breast_cancer, diabetes, …).",
         ),
     ],
     budget: Annotated[
@@ -46,7 +45,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="COST=MOST",
-            help="What the network may cost: params, macs, memory_mb, latency_ms. Repeatable.",
+            help="What the network may cost: params, size_mb, macs, memory_mb, latency_ms. "
+            "Repeatable.",
         ),
     ] = None,
     cost: Annotated[
@@ -57,12 +57,17 @@ def search(
             "Repeatable.",
         ),
     ] = None,
-    maximize: Annotated[list[str] | None, typer.Option(help="A metric to make large.")] = None,
+    maximize: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC", help="A metric to make large. Repeatable."),
+    ] = None,
     minimize: Annotated[
-        list[str] | None, typer.Option(help="A metric or cost to make small.")
+        list[str] | None,
+        typer.Option(metavar="COST", help="A metric or cost to make small. Repeatable."),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="A ready-made space, or file.py:function.")
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A ready-made space, or file.py:function."),
     ] = None,
     strategy: Annotated[
         str,
@@ -94,24 +99,32 @@ def search(
         int | None, typer.Option(min=1, help="Trials side by side; measured if not given.")
     ] = None,
     together: Annotated[
-        int, typer.Option(min=1, help="Small perceptrons that each of them trains at once.")
+        int, typer.Option(min=1, help="Small perceptrons that each worker trains at once.")
     ] = 1,
     no_bundle: Annotated[
         bool, typer.Option("--no-bundle", help="Hand the network over without exporting it.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="The run folder; runs/DATA by default.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column of a table to predict.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The run folder; runs/DATA by default.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
+    ] = None,
     problem: Annotated[
         _Problem | None, typer.Option(help="Where the target leaves it open.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="The metric to optimise.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="The metric to optimise.")
+    ] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Height and width of images.")] = None,
     validation: Annotated[
-        str | None, typer.Option(help="Validation data, or their share of the rows.")
+        str | None,
+        typer.Option(metavar="SHARE|DATA", help="Validation data, or their share of the rows."),
     ] = None,
     test: Annotated[
-        str | None, typer.Option(help="Test data, or their share of the rows.")
+        str | None,
+        typer.Option(metavar="SHARE|DATA", help="Test data, or their share of the rows."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, as ogive show --json does.")

@@ -29,7 +29,9 @@ _EXAMPLES = {"convnet": "digits", "mlp": "breast_cancer"}
 
 @app.command()
 def spaces(
-    name: Annotated[str | None, typer.Argument(help="Show the decisions of this one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show the decisions of this one.")
+    ] = None,
 ) -> None:
     """List the ready-made search spaces, or show the decisions of one."""
     console = output()

@@ -138,11 +138,10 @@ def told_by(summary: Mapping[str, Any], trial: Mapping[str, Any]) -> tuple[str, 
 
     It is the goal; but what an estimator measures is not known of a network that was then trained.
     """
-    goal = [*summary["maximize"], *summary["minimize"]][0]
-    own = (summary["task"] or {}).get("metric")
-    known = own is None or goal in trial["metrics"] or goal in trial["costs"]
-    metric = goal if known else own
-    return metric, metric == own or not summary.get("estimator")
+    goal: str = [*summary["maximize"], *summary["minimize"]][0]
+    own: str | None = (summary["task"] or {}).get("metric")
+    metric = own if own and goal not in {**trial["metrics"], **trial["costs"]} else goal
+    return metric, metric == own or summary.get("estimator") is None
 
 
 def stopped(told: Mapping[str, Any]) -> str:

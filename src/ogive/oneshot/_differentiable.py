@@ -236,7 +236,7 @@ def search_by_gradient(
             found, and do not rank by what it inherits.
         edges: Whether the terms of each :class:`ogive.nn.Sum` and the branches of each
             ``choose.subset`` get weights that are learned, too: the edge normalisation of
-            PC-DARTS, which is ``method="darts", parts=4, edges=True``.
+            PC-DARTS, which is ``method="darts", parts=4, edges=True, warmup=0.3``.
         fixed: What other decisions are; the largest, or the first, where it is silent.
         space: What may be chosen; all that the function asks by default.
         recipe: How the weights are trained; the task's default.

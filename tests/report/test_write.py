@@ -229,6 +229,12 @@ def test_values_that_are_not_finite_are_dashes(make, page):
     assert not re.search(r"\b(nan|inf)\b", shown.text)
 
 
+def test_a_package_that_was_run_is_named_as_it_was_called(make, page):
+    summary = make(5)
+    summary["command"][0] = "/usr/lib/python3/site-packages/ogive/__main__.py"
+    assert "command python -m ogive search digits --limit" in page(summary).text
+
+
 def test_a_space_beyond_the_largest_float_is_counted(make, page):
     summary = make(5)
     summary["space"]["size"] = 10**400

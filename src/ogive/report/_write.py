@@ -311,4 +311,10 @@ def _made(search: Search) -> list[tuple[str, str]]:
 
 def _command(arguments: Sequence[str]) -> str:
     """The command line, with the program's name in place of its path."""
-    return shlex.join([Path(arguments[0]).name, *arguments[1:]]) if arguments else ""
+    if not arguments:
+        return ""
+    program = Path(arguments[0])
+    called = (
+        ["python", "-m", program.parent.name] if program.stem == "__main__" else [program.name]
+    )
+    return shlex.join([*called, *arguments[1:]])

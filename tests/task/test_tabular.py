@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ogive.task import load, raw_inputs
+from ogive.task import _columns, load, raw_inputs
+
+_ASCII = st.characters(codec="ascii")
 
 
 def _frame(rows: int = 200) -> pd.DataFrame:
@@ -176,6 +181,17 @@ def test_a_date_that_stands_for_never_is_a_date() -> None:
     ends = pd.DataFrame({"column": ["2024-01-01", "9999-12-31"], "noise": 0.5})
     days = raw_inputs(task.preprocessing(), ends)[:, 0]
     assert list(days) == [19_723, 2_932_896]
+
+
+def test_usual_dates_are_matched_a_column_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_columns, "ISO_DATE", r"(?!)")  # What looks at each finds none.
+    dates = ["2024-05-01", "2024-05-01 10:20", "2024-05-01T10:20:30.5Z", "2024-05-01T10:20+02:00"]
+    assert _columns._to_dates(pd.Series(dates), "ISO8601").notna().all()
+
+
+@given(st.from_regex(_columns._USUAL_DATE, fullmatch=True, alphabet=_ASCII))
+def test_usual_dates_are_dates(date: str) -> None:
+    assert re.fullmatch(_columns.ISO_DATE, date)
 
 
 def test_of_one_date_it_counts_whether_it_is_missing() -> None:

@@ -25,6 +25,11 @@ ISO_DATE: Final = (
     r"(?:([T ](?:\d\d?(?=:)|\d\d)(?::?\d\d(?::?\d\d(?:\.\d{1,9})?)?)?)(?: ?(Z|[+-]\d\d(?::?[0-5]\d)?))?)?)?"
 )
 """A date in the order of ISO 8601: year, mark, month and, where there are, day, time, zone."""
+_USUAL_DATE: Final = (
+    r"[1-9]\d{3}-\d\d-\d\d"
+    r"(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:[0-5]\d)?)?"
+)
+"""The most usual of them, without looking ahead or back: so a whole column is matched at once."""
 
 UNKNOWN_CODE: Final = 0
 """A category that training did not have (or had too rarely to keep)."""
@@ -261,9 +266,11 @@ def _to_dates(column: pd.Series[Any], form: str | None) -> pd.Series[Any]:
     if not pd.api.types.is_datetime64_any_dtype(column):
         column = clean(column.astype("str"))
         # Any other form ends in a digit; without one pandas would read "now", too.
-        written = re.compile(ISO_DATE if form == "ISO8601" else r".*\d")
-        found = [bool(written.fullmatch(text)) for text in column.fillna("")]
-        column = column.where(np.array(found))
+        usual, written = (_USUAL_DATE, ISO_DATE) if form == "ISO8601" else (r".*\d", r".*\d")
+        texts = column.fillna("")
+        found = np.array(texts.str.fullmatch(usual), np.bool_)
+        found[~found] = [bool(re.fullmatch(written, text)) for text in texts[~found]]
+        column = column.where(found)
         # In nanoseconds a date far off would overflow, and with it those of other rows.
         if column.str.contains(".", regex=False).any():
             column = column.str.replace(r"(\.\d{6})\d+", r"\1", regex=True)

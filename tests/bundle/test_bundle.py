@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import runpy
 import shutil
@@ -222,8 +223,14 @@ def test_the_script_of_a_bundle_reads_the_pixels_that_ogive_reads(written, tmp_p
     Image.fromarray(noise).save(tmp_path / "large.jpg")
     monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path / "large.jpg")])
     read = runpy.run_path(str(written[0] / "predict.py"))["read"]
-    expected = images().inputs.read([tmp_path / "large.jpg"])[0]
+    inputs = images().inputs
+    expected = inputs.read([tmp_path / "large.jpg"])[0]
     assert np.array_equal(read(tmp_path / "large.jpg"), expected)
+    inputs = dataclasses.replace(inputs, bits=12)
+    monkeypatch.setitem(read.__globals__, "SPEC", {"inputs": inputs.to_json()})
+    Image.fromarray(np.uint16(16) * noise[..., 0]).save(tmp_path / "deep.png")
+    expected = inputs.read([tmp_path / "deep.png"])[0]
+    assert np.array_equal(read(tmp_path / "deep.png"), expected)
     Image.fromarray(noise[..., 0]).convert("F").save(tmp_path / "deep.tif")
     with pytest.raises(SystemExit, match=r"8 or 16 bits.*deep\.tif has 32"):
         read(tmp_path / "deep.tif")

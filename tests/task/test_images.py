@@ -248,6 +248,22 @@ def test_files_of_many_sorts(tmp_path: Path) -> None:
     assert (turned[..., 6:] == 255).all()
 
 
+def test_the_bits_that_16_bit_images_use_are_found(tmp_path: Path) -> None:
+    deep = np.linspace(0, 4_095, 256).astype(np.uint16).reshape(16, 16)
+    for number in range(20):
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(deep - deep % (1 + number)).save(path)
+    task = load(tmp_path)
+    assert any("reach only 4,095; 12 bits" in note for note in task.notes)
+    preprocessing = task.preprocessing()
+    raw = raw_inputs(preprocessing, tmp_path / "a" / "0.png")
+    np.testing.assert_array_equal(raw[0, 0], deep >> 4)
+    assert raw_inputs(preprocessing, Image.fromarray(2 * deep)).max() == 255
+    with pytest.raises(TaskError, match=r"values of 0 to 4095, as in training, but reach 12285"):
+        raw_inputs(preprocessing, Image.fromarray(3 * deep))
+
+
 @pytest.mark.parametrize(
     ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
 )

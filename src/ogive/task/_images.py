@@ -46,10 +46,11 @@ class ImageInputs(Inputs):
     """How images are read.
 
     A file is opened with Pillow (a JPEG at a reduced scale of at least twice the size, by
-    ``draft``), turned as its EXIF says, laid on white where it is transparent, made grey (``L``)
-    or colour (``RGB``) and resized with Pillow's bilinear filter. An array is multiplied by
-    ``scale``, rounded and clipped to 0...255, and resized likewise if it has another size. Bytes
-    stay as they are where training had bytes, or floats of up to 1.
+    ``draft``), turned as its EXIF says, brought from ``bits`` to 8 where it has 16, laid on white
+    where it is transparent, made grey (``L``) or colour (``RGB``) and resized with Pillow's
+    bilinear filter. An array is multiplied by ``scale``, rounded and clipped to 0...255, and
+    resized likewise if it has another size. Bytes stay as they are where training had bytes, or
+    floats of up to 1.
 
     Attributes:
         channels: 1 is grey, 3 is colour.
@@ -57,6 +58,7 @@ class ImageInputs(Inputs):
         width: In pixels.
         layout: The axes of an array's images, where its shape leaves that open.
         scale: What an array's values are multiplied by to become 0...255.
+        bits: How many bits of a grey file of 16 are used: a camera's often are 10, 12 or 14.
     """
 
     kind: ClassVar[str] = "images"
@@ -65,6 +67,7 @@ class ImageInputs(Inputs):
     width: int
     layout: Layout = "hwc"
     scale: float = 1.0
+    bits: int = 16
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +114,7 @@ class ImageInputs(Inputs):
     def _of_files(
         cls, items: Sequence[Path], size: Any, broken: dict[str, str]
     ) -> tuple[ImageInputs, list[str]]:
-        """Reads only the heads of the files."""
+        """Reads only the heads of the files, and of those of 16 bits the pixels."""
         heads = []
         for path in items:
             try:
@@ -132,7 +135,12 @@ class ImageInputs(Inputs):
         sides = [head.sides for head in heads]
         height, width = _wanted(size) or _median(sides, largest)
         channels = 1 if all(head.grey for head in heads) else 3
-        return cls(channels, height, width), _resizing(sides, height, width)
+        peak = max(head.peak for head in heads)
+        bits = max(8, peak.bit_length()) if peak else 16
+        notes = (
+            [f"Images of 16 bits reach only {peak:,}; {bits} bits are used."] if bits < 16 else []
+        )
+        return cls(channels, height, width, bits=bits), notes + _resizing(sides, height, width)
 
     @classmethod
     def _of_arrays(
@@ -217,7 +225,7 @@ class ImageInputs(Inputs):
         image.draft(mode, (side, side))
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = Image.fromarray(self._lowered(np.asarray(image)))
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -225,6 +233,16 @@ class ImageInputs(Inputs):
         if image.size != (self.width, self.height):
             image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
         return np.asarray(image).reshape(self.height, self.width, -1).transpose(2, 0, 1)
+
+    def _lowered(self, values: Array) -> npt.NDArray[np.uint8]:
+        """The upper 8 of the bits that are used."""
+        if (high := int(values.max())) >= 2 << self.bits:  # A little beyond is clipped.
+            raise TaskError(
+                f"Images of 16 bits must have values of 0 to {2**self.bits - 1}, as in training, "
+                f"but reach {high}. Bring them to that range."
+            )
+        upper: npt.NDArray[np.uint8] = np.minimum(values >> (self.bits - 8), 255).astype(np.uint8)
+        return upper
 
     def _read_array(self, images: Array) -> npt.NDArray[np.uint8]:
         images = _channels_first(images, self._layout_of(images.shape))
@@ -301,6 +319,7 @@ class ImageInputs(Inputs):
             "width": self.width,
             "layout": self.layout,
             "scale": self.scale,
+            "bits": self.bits,
             "resize": "bilinear",
             "background": "white",
             "dtype": "uint8",
@@ -310,7 +329,7 @@ class ImageInputs(Inputs):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ImageInputs:
         names = ("channels", "height", "width", "layout", "scale")
-        return cls(**{name: data[name] for name in names})
+        return cls(**{name: data[name] for name in names}, bits=data.get("bits", 16))
 
 
 class _Standardise(nn.Module):
@@ -359,15 +378,17 @@ def files_below(folder: Path) -> list[Path]:
 
 
 class _Head(NamedTuple):
-    """What is known of an image before its pixels are read.
+    """What is known of an image before it is read.
 
     Attributes:
         sides: Its height and width, once it is turned as its EXIF says.
         grey: Whether it has no colours.
+        peak: The largest value where it has 16 bits, else 0. Only for that its pixels are read.
     """
 
     sides: tuple[int, int]
     grey: bool
+    peak: int
 
 
 def _head(image: Image.Image) -> _Head:
@@ -375,7 +396,8 @@ def _head(image: Image.Image) -> _Head:
     sides = image.height, image.width
     # Asked of other files, Pillow would read a PNG to its end.
     turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    return _Head(sides[::-1] if turned else sides, image.mode in _GREY)
+    peak = int(np.asarray(image).max()) if image.mode.startswith("I;16") else 0
+    return _Head(sides[::-1] if turned else sides, image.mode in _GREY, peak)
 
 
 def _check_bits(image: Image.Image) -> None:

@@ -69,6 +69,15 @@ def test_shares_can_be_given() -> None:
     assert (task.size("validation"), task.size("test")) == (10, 30)
 
 
+@pytest.mark.parametrize("few", [3, 4])
+def test_large_shares_leave_training_a_row_of_each_class(few: int) -> None:
+    inputs, _ = _table(104, 2)
+    targets = np.where(np.arange(104) < few, "rare", "usual")
+    task = load((inputs, targets), validation=0.4, test=0.5)
+    for split in (task.train, task.validation, task.unseal()):
+        assert set(split.targets) == {0, 1}
+
+
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, None, 0.2), (2, 0.1), (-0.1, 0.1)])
 def test_shares_that_leave_nothing_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(SettingError, match=r"Give"):

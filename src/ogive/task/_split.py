@@ -238,17 +238,21 @@ class Division:
     def _draw(self, targets: Array) -> npt.NDArray[np.str_]:
         """For each of the pool's distinct rows the split it goes to."""
         counts = {name: self._count(name, len(targets)) for name in ("test", "validation")}
+        wanted = {name: count for name, count in counts.items() if count}
         where = np.full(len(targets), "train", dtype=_NAME)
         rng = np.random.default_rng(self.seed)
         strata = targets if self.labels else np.zeros(len(targets), np.int64)
-        self._check_strata(strata, 1 + sum(count > 0 for count in counts.values()))
+        self._check_strata(strata, 1 + len(wanted))
         for stratum in np.unique(strata):
             rows = rng.permutation(np.flatnonzero(strata == stratum))
-            start = 0
-            for name, count in counts.items():
-                own = max(1, round(count * len(rows) / len(targets))) if count else 0
-                where[rows[start : start + own]] = name
-                start += own
+            shares = {name: count * len(rows) / len(targets) for name, count in wanted.items()}
+            # One at least, and one at least for each that follows, training the last.
+            for following, (name, share) in zip(
+                range(len(wanted), 0, -1), shares.items(), strict=True
+            ):
+                own = min(max(1, round(share)), len(rows) - following)
+                where[rows[:own]] = name
+                rows = rows[own:]
         return where
 
     def _count(self, name: SplitName, rows: int) -> int:

@@ -201,6 +201,21 @@ def test_of_one_date_it_counts_whether_it_is_missing() -> None:
     np.testing.assert_array_equal(raw, [[19_723, 0], [np.nan, 1]])
 
 
+def test_a_frame_of_arrow_types_is_read_as_one_of_numpy(tmp_path: Path) -> None:
+    frame = _frame().assign(
+        waited=pd.to_timedelta(np.arange(200), unit="h"),
+        shop=pd.Categorical(["north", "south"] * 100),
+        target=lambda frame: (frame["visits"] > 20).astype(int),
+    )
+    frame.to_parquet(tmp_path / "shop.parquet")
+    arrow = pd.read_parquet(tmp_path / "shop.parquet", dtype_backend="pyarrow")
+    task = load(arrow)
+    assert task.preprocessing() == load(frame).preprocessing()
+    assert task.labels == load((arrow.drop(columns="target"), arrow["target"])).labels
+    raw = raw_inputs(task.preprocessing(), arrow)
+    np.testing.assert_array_equal(raw, raw_inputs(task.preprocessing(), frame))
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [

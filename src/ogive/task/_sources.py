@@ -18,7 +18,7 @@ from ogive.errors import TaskError, did_you_mean
 from ogive.task._archives import Archive, read_archive, texts
 from ogive.task._images import files_below
 from ogive.task._split import SPLIT_WORDS, SplitName
-from ogive.task._tables import TABLE_FILES, named, read_frame
+from ogive.task._tables import TABLE_FILES, named, of_numpy, read_frame
 from ogive.task._tabular import to_frame
 
 __all__ = ["BUILT_IN", "Source", "read_source"]
@@ -206,7 +206,7 @@ def _to_column(targets: Any) -> pd.Series[Any]:
         targets = targets.iloc[:, 0]
     if isinstance(targets, pd.Series):
         name = "target" if targets.name is None else str(targets.name)
-        return targets.reset_index(drop=True).rename(name)
+        return of_numpy(targets).reset_index(drop=True).rename(name)
     array = np.asarray(targets.detach().cpu() if isinstance(targets, Tensor) else targets)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +15,7 @@ from pyarrow import csv as arrow_csv
 from ogive.errors import TaskError, did_you_mean
 from ogive.task._columns import MISSING
 
-__all__ = ["TABLE_FILES", "named", "read_frame"]
+__all__ = ["TABLE_FILES", "named", "of_numpy", "read_frame"]
 
 TABLE_FILES: Final = (".csv", ".tsv", ".parquet", ".pq")
 _SNIFF: Final = 64 << 10
@@ -52,7 +52,7 @@ def read_frame(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
-    """The table with text for the names of its columns, all of them different.
+    """The table with text for the names of its columns, all of them different, and no Arrow types.
 
     Raises:
         TaskError: Two columns have the same name.
@@ -63,7 +63,17 @@ def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
             f"A table's columns must have different names, but {what} has "
             f"{', '.join(map(repr, doubled))} twice. Rename one."
         )
+    types = frame.dtypes
+    for name in types.index[[isinstance(each, pd.ArrowDtype) for each in types]]:
+        frame[name] = of_numpy(frame[name])  # A new frame by now: the caller's keeps its types.
     return frame
+
+
+def of_numpy(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The column in the types of NumPy or pandas, where it is in Arrow's, which can do less."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    return pd.Series(pa.array(column).to_pandas().array, index=column.index, name=column.name)
 
 
 def _read_text(path: Path, known: Sequence[str]) -> pd.DataFrame:

@@ -76,6 +76,14 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: (TABLE, _floats(row=3, value=np.inf)),
         "finite.*1 of 60.*row 3.*Correct",
     ),
+    "a value too large": (
+        lambda: (TABLE, _floats(row=3, value=-1e39)),
+        r"float32.*reaches 1\.0e\+39.*larger unit",
+    ),
+    "values that hardly differ": (
+        lambda: (TABLE, np.linspace(0, 1e-40, 60)),
+        r"float32.*varies by 2\.\de-41.*smaller unit",
+    ),
     "a constant value": (lambda: (TABLE, np.full(60, 0.5)), "must vary.*0.5.*another target"),
     "mismatched lengths": (
         lambda: (TABLE, CLASSES[:-1]),

@@ -344,6 +344,25 @@ def test_the_problem_follows_from_the_target(
     assert (task.problem, task.labels) == (problem, labels)
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (np.array([2**64 - 1, 2], np.uint64), ("2", "18446744073709551615")),
+        (["9007199254740993", "9007199254740992"], ("9007199254740992", "9007199254740993")),
+        (
+            ["12345678901234567891.0", "12345678901234567890.0"],
+            ("12345678901234567890.0", "12345678901234567891.0"),
+        ),
+        ([1e300, 2.0], ("2.0", "1e+300")),
+        (["2", "1.0"], ("1", "2")),
+    ],
+)
+def test_classes_are_called_by_their_whole_numbers(values: Any, labels: tuple[str, ...]) -> None:
+    inputs = np.random.default_rng(0).normal(size=(60, 2))
+    task = load((inputs, np.tile(values, 30)), problem="classification")
+    assert task.labels == labels
+
+
 def test_the_problem_can_be_said() -> None:
     inputs = np.random.default_rng(0).normal(size=(90, 2))
     as_classes = load((inputs, np.arange(90) % 3 * 1.0), problem="classification")

@@ -107,6 +107,11 @@ def to_values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
             f"The target {column.name!r} must be finite, but is not in {len(rows)} of "
             f"{len(values)} rows (first: row {rows[0]}). Correct or remove them."
         )
+    if (largest := np.abs(values).max()) > np.finfo(np.float32).max:
+        raise TaskError(
+            f"Networks compute in float32, up to {np.finfo(np.float32).max:.1e}, but the target "
+            f"{column.name!r} reaches {largest:.1e}. Give it in a larger unit, or its logarithm."
+        )
     return values
 
 
@@ -199,7 +204,9 @@ def _as_text(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
     numbers = _as_numbers(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.astype("str").to_numpy(dtype=object)
-    if numbers is not None and np.all(np.mod(numbers, 1) == 0):
+    if numbers is not None and pd.api.types.is_integer_dtype(numbers):
+        column = numbers
+    elif numbers is not None and np.all((np.mod(numbers, 1) == 0) & (np.abs(numbers) < 2**53)):
         column = numbers.astype(np.int64)
     return clean(column.astype("str")).to_numpy(dtype=object)
 

@@ -121,6 +121,12 @@ class Value(Target):
                 f"The target must vary for anything to be learned, but is {mean:g} in all "
                 "training rows. Choose another target."
             )
+        if std < np.finfo(np.float32).tiny:
+            raise TaskError(
+                "Networks compute in float32, and so the target must vary by more than "
+                f"{np.finfo(np.float32).tiny:.1e}, but varies by {std:.1e}. Give it in a smaller "
+                "unit, or its logarithm."
+            )
         return cls(mean=mean, std=std)
 
     @property

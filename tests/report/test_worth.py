@@ -32,6 +32,13 @@ def test_means_and_their_errors_are_those_of_the_option(make):
     assert all(option.error < 0.02 for option in width.options)
 
 
+def test_scores_may_be_whole_numbers(make):
+    summary = make(200)
+    for trial in summary["trials"]:
+        trial["metrics"] = {"accuracy": trial["architecture"]["width"]} if trial["metrics"] else {}
+    assert found(summary).decisions[0].path == "width"
+
+
 def test_a_longer_training_is_no_merit_of_the_architecture(make):
     summary = make(200)
     for trial in summary["trials"]:

@@ -142,4 +142,5 @@ def _row(trial: JSON, goal: str) -> Row:
 
 
 def _numbers(data: Any) -> dict[str, float]:
-    return {name: value for name, value in (data or {}).items() if isinstance(value, int | float)}
+    numbers = ((n, value) for n, value in (data or {}).items() if isinstance(value, int | float))
+    return {name: float(value) for name, value in numbers}

@@ -425,4 +425,5 @@ def test_serial_runs_here_and_lets_an_interrupt_out():
     assert executor.submit(os.getpid).result() == os.getpid()
     with pytest.raises(KeyboardInterrupt):
         executor.submit(raise_this, KeyboardInterrupt)
+    assert isinstance(executor.submit(sys.exit, 3).exception(), SystemExit)
     assert pickle.loads(executor.submit(pickle.dumps, 3).result()) == 3

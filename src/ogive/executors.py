@@ -58,7 +58,7 @@ def cores() -> int:
 class SerialExecutor(Executor):
     """Runs every call at once in the calling thread: for debugging and for tests.
 
-    A ``KeyboardInterrupt`` comes out of :meth:`submit`; any other exception is the future's.
+    A ``KeyboardInterrupt`` comes out of :meth:`submit`; whatever else is raised is the future's.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -66,7 +66,9 @@ class SerialExecutor(Executor):
         future.set_running_or_notify_cancel()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the future's
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # sys.exit() must not end the search
             future.set_exception(error)
         return future
 

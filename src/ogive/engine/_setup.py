@@ -305,6 +305,12 @@ def set_up(
     known_costs = {*COSTS, *own_costs}
     if estimator is None and given is not None:
         _check_objectives(objectives, given, known_costs)
+    if not objectives.names or len(set(objectives.names)) < len(objectives.names):
+        raise SettingError(
+            "A search has an objective or more, each named once to be made large or small, but "
+            f"here maximize={list(objectives.maximize)} and minimize={list(objectives.minimize)}. "
+            "Name each in one of them; maximize=() makes none large."
+        )
     strategy = _strategy(
         strategy,
         space,

@@ -112,6 +112,33 @@ def test_an_estimator_may_return_any_numbers_and_what_is_none_fails_its_trial(tm
     assert "by their names" in none.trials["error"][0]
 
 
+def test_an_estimator_may_use_the_words_of_a_search(tmp_path):
+    more = [{"epochs": None}, {"loss": "low"}, {"stopped_at": 3}, {"value": 10**400}]
+    more += [{"stopped_at": 3, "expected": 9}, {"value": True, "number": 7}, {"value": -np.inf}]
+
+    def answer(architecture, run):
+        run.report(np.int64(1), {"loss": torch.tensor(0.5)})
+        return {"value": 1.0, **more[run.number]}
+
+    result = estimated(tmp_path, estimator=answer, strategy="random", trials=len(more))
+    trials = result.trials
+    assert [*trials["state"]] == 4 * ["failed"] + 3 * ["complete"]
+    assert all("is a number" in error for error in trials["error"][[0, 1, 3]])
+    assert "Call it something else" in trials["error"][2]
+    assert {trial["curve"][0]["loss"] for trial in result.summary["trials"]} == {0.5}
+    assert trials.loc[5, "number"] == 7
+    assert [*result.front().index] == [4]
+    print_summary(result.summary, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("maximize", "minimize"), [((), ()), (["value", "value"], ()), (None, "value")]
+)
+def test_an_objective_is_named_once(tmp_path, maximize, minimize):
+    with pytest.raises(SettingError, match="each named once"):
+        estimated(tmp_path, maximize=maximize, minimize=minimize)
+
+
 def test_the_same_seed_is_the_same_search_and_another_is_not(tmp_path):
     runs = [estimated(tmp_path / str(i), seed=seed, trials=20) for i, seed in enumerate([1, 1, 2])]
     tried = [[t["architecture"] for t in run.summary["trials"]] for run in runs]

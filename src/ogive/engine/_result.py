@@ -74,12 +74,12 @@ class Result:
     def trials(self) -> pd.DataFrame:
         """A row a trial, by number: state, metrics, costs and decisions in columns of their own."""
         rows = [self._row(trial) for trial in self._state.trials.values()]
-        return pd.DataFrame(rows).set_index("number") if rows else pd.DataFrame()
+        # A metric or a decision may be called "number", too.
+        return pd.DataFrame(rows, index=pd.Index(self._state.trials, name="number"))
 
     @staticmethod
     def _row(trial: Trial) -> dict[str, Any]:
         return {
-            "number": trial.number,
             "role": trial.role,
             "state": trial.state,
             "fidelity": trial.fidelity,

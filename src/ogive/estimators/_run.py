@@ -56,8 +56,11 @@ class Run:
         if self.folder is not None:
             # One write a line: a reader sees whole lines, and a crash keeps what was written.
             with (self.folder / "curve.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, **metrics}) + "\n")
+                file.write(json.dumps({"step": step, **metrics}, default=float) + "\n")
 
+
+_COUNTED = ("epochs", "loss", "stopped_at", "expected")
+"""What a search counts with beside its objectives; they mean what they mean of a training."""
 
 Estimator = Callable[[Architecture, Run], Mapping[str, float]]
 """How good is an architecture? Returns metrics by name."""
@@ -71,18 +74,24 @@ def plain(metrics: Any) -> dict[str, float]:
     """
     if not isinstance(metrics, Mapping):
         raise TrialFailed(f"An estimator returns metrics by their names, but gave {metrics!r}.")
+    if "stopped_at" in metrics and "expected" not in metrics:
+        raise TrialFailed(
+            "An estimator that returns 'stopped_at', the epoch after which it gave up, returns "
+            "beside it what it 'expected' at the end. Call it something else if it is not that."
+        )
     return {str(name): _plain_value(name, value) for name, value in metrics.items()}
 
 
 def _plain_value(name: str, value: Any) -> float:
-    if value is None or isinstance(value, str | int | float):
+    if name not in _COUNTED and (value is None or isinstance(value, str)):
         return value  # type: ignore[return-value]  # a remark; no objective can be one
     try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TrialFailed(
             f"A metric is a number, but the estimator gave {value!r} for {name!r}."
         ) from None
+    return int(value) if isinstance(value, int) else number
 
 
 def number(metrics: Mapping[str, Any], name: str) -> float:

@@ -34,6 +34,7 @@ from ogive.errors import (
     LimitError,
     SettingError,
     SpaceError,
+    TaskError,
     TrialFailed,
 )
 from ogive.estimators import Recipe
@@ -468,6 +469,15 @@ def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path)
     settings["costs"] = {"watts": lambda network, task, batch_size: 4.0}
     with pytest.raises(LimitError, match="nearest, watts is 4"):
         search(narrow, "digits", limits={"watts": 3}, out=tmp_path / "own", **settings)
+
+
+@pytest.mark.parametrize("metric", ["auc", "r2"])
+def test_an_objective_without_a_value_is_told_of_before_training(tmp_path, metric):
+    inputs = np.arange(120.0).reshape(60, 2)
+    targets = inputs[:, 0] / 7 if metric == "r2" else np.arange(60) % 2
+    data = task.load((inputs, targets), validation=(inputs[:2] + 0.5, targets[[0, 0]]))
+    with pytest.raises(TaskError, match=rf"'{metric}' is not \(rows: 2\).*Give more"):
+        search("mlp", data, maximize=metric, trials=2, out=tmp_path / "run")
 
 
 def test_a_network_that_raises_is_told_of_before_training(tmp_path):

@@ -144,3 +144,4 @@ def test_a_standard_error_does_not_hang_on_the_order_of_rows() -> None:
 def test_a_standard_error_is_not_a_number_where_its_parts_are_not() -> None:
     outputs, targets = _classified(0, 5, 4)
     assert np.isnan(standard_error("auc", outputs, targets))
+    assert np.isnan(standard_error("log_loss", outputs[:1], targets[:1]))

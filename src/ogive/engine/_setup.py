@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +23,7 @@ from ogive.engine._budget import Budget
 from ogive.engine._limits import checked_limits
 from ogive.engine._objectives import Objectives, exceeded
 from ogive.engine._prior import Prior, starts, told
-from ogive.errors import JournalMismatch, SettingError, did_you_mean
+from ogive.errors import JournalMismatch, SettingError, TaskError, did_you_mean
 from ogive.estimators import (
     Bench,
     Estimator,
@@ -432,6 +433,15 @@ def _check_objectives(objectives: Objectives, task: Task, costs: Collection[str]
     for name in objectives.minimize:
         if name in task.target.metrics and tasks.METRICS[name].greater_is_better:
             raise SettingError(f"{name!r} is better when it is large: maximize it instead.")
+    rows = task.size("validation")
+    scores = task.score(np.ones((rows, task.outputs)), task.validation.targets)
+    for name in objectives.names:
+        if math.isnan(scores.get(name, 0.0)):
+            raise TaskError(
+                f"An objective must be defined on the validation split, but {name!r} is not (rows: "
+                f"{rows}): auc needs each class there, and r2 values that differ. Give more of "
+                "them (validation=), or another objective."
+            )
 
 
 def _function(network: NetworkFunction | str | None, task: Task) -> NetworkFunction:

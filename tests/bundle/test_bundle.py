@@ -205,6 +205,10 @@ ROWS = {
     "no header": ("0 1", "0.5,nan\n3,2\n"),
     "dates": ("day", "\n".join(["day,size", *(f"{day},1" for day in DAYS)])),
     "dates of another form": ("european", "european,size\n1.2.2024,1\ntoday,1\n2024-02-01,1\n"),
+    "numbers": (
+        "size colour",
+        "size,colour\n1e39,red\n-3.4028235e38,red\n\uff11\uff12,red\n1_0,red\n",
+    ),
     "codes with decimals": ("size code", "size,code\n1,2.0\n2,1\n3,\n"),
 }
 

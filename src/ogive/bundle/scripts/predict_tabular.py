@@ -38,10 +38,10 @@ def numbers(column, text):
 def number(text):
     """Not a number where it is none, or beyond the largest of the network's."""
     try:
-        found = np.nan if "_" in text else float(text)
+        found = float(text) if text.isascii() and "_" not in text else np.nan
     except ValueError:
         return np.nan
-    return found if abs(found) <= np.finfo(np.float32).max else np.nan
+    return found if abs(found) <= float(np.finfo(np.float32).max) else np.nan
 
 
 def moment(text, form, parts):

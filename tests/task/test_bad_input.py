@@ -82,7 +82,11 @@ ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "values that hardly differ": (
         lambda: (TABLE, np.linspace(0, 1e-40, 60)),
-        r"float32.*varies by 2\.\de-41.*smaller unit",
+        r"float32.*deviation is \d\.\de-41.*smaller unit",
+    ),
+    "values that hardly differ for their size": (
+        lambda: (TABLE, 1e9 + np.linspace(0, 1, 60)),
+        r"float32.*steps are 6\.4e\+01.*deviation is \d\.\de-01.*Subtract a constant",
     ),
     "a constant value": (lambda: (TABLE, np.full(60, 0.5)), "must vary.*0.5.*another target"),
     "mismatched lengths": (

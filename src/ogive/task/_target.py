@@ -121,11 +121,13 @@ class Value(Target):
                 f"The target must vary for anything to be learned, but is {mean:g} in all "
                 "training rows. Choose another target."
             )
-        if std < np.finfo(np.float32).tiny:
+        largest = np.float32(np.abs(targets).max())
+        step = max(np.spacing(largest), np.finfo(np.float32).tiny)
+        if std < step:
             raise TaskError(
-                "Networks compute in float32, and so the target must vary by more than "
-                f"{np.finfo(np.float32).tiny:.1e}, but varies by {std:.1e}. Give it in a smaller "
-                "unit, or its logarithm."
+                f"Networks compute in float32, whose steps are {step:.1e} at the target's size, but "
+                f"its standard deviation is {std:.1e}. Subtract a constant from it, or give it in a "
+                "smaller unit."
             )
         return cls(mean=mean, std=std)
 

@@ -278,6 +278,29 @@ def test_images_in_memory_are_read_as_their_files(
     np.testing.assert_array_equal(raw_inputs(task.preprocessing(), tmp_path / "image.png"), raw)
 
 
+@pytest.mark.parametrize(
+    ("trained", "given"),
+    [
+        (_bytes(20, 8, 8), _bytes(20, 8, 8) / 255),
+        (_bytes(20, 8, 8) / 255, _bytes(20, 8, 8)),
+        (_bytes(20, 8, 8) > 100, _bytes(20, 8, 8)),
+        (_bytes(20, 8, 8), 20 * [Path("cat.png")]),
+        (20 * [Image.new("L", (8, 8))], _bytes(20, 8, 8)),
+    ],
+)
+def test_splits_of_different_forms_are_refused(trained: object, given: object) -> None:
+    classes = np.arange(20) % 2
+    with pytest.raises(TaskError, match=r"in one form, but those of training are .*Convert"):
+        load((trained, classes), test=(given, classes))
+
+
+def test_splits_may_have_their_channels_first_or_last() -> None:
+    images, classes = _bytes(20, 8, 9, 3), np.arange(20) % 2
+    task = load((images, classes), test=(images.transpose(0, 3, 1, 2), classes))
+    assert task.shape == (3, 8, 9)
+    np.testing.assert_array_equal(task.unseal().inputs, images.transpose(0, 3, 1, 2))
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_images_of_an_unknown_range_are_refused(tmp_path: Path, mode: str) -> None:
     folder = _folder(tmp_path / "pets")

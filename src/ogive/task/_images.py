@@ -25,7 +25,7 @@ from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, chunks, keep
 
-__all__ = ["ImageInputs", "Shrunk", "files_below"]
+__all__ = ["ImageInputs", "Shrunk", "files_below", "form_of"]
 
 Array = npt.NDArray[Any]
 Layout = Literal["hw", "hwc", "chw"]
@@ -157,7 +157,7 @@ class ImageInputs(Inputs):
                 f"Images must have a height and a width, but some have the shape "
                 f"{next(shape for shape in shapes if 0 in shape)}. Leave them out."
             )
-        sides = [_sides(np.shape(each), layout) for each in (items[:1] if alike else items)]
+        sides = [_sides(np.shape(each)) for each in (items[:1] if alike else items)]
         height, width = _wanted(size) or _median(sides, None)
         scale, notes = _find_scale([items] if alike else items)
         inputs = cls(channels, height, width, layout, scale)
@@ -377,6 +377,20 @@ def files_below(folder: Path) -> list[Path]:
     )
 
 
+def form_of(items: Any) -> str:
+    """What the images of all splits must have in common to be read alike."""
+    items = _to_numpy(items)
+    if isinstance(items[0], str | Path):
+        return "files"
+    if isinstance(items[0], Image.Image):
+        return "Pillow images"
+    arrays = [items] if isinstance(items, np.ndarray) else [*map(np.asarray, items)]
+    for each in arrays:
+        _check_real(each)
+    small = all(each.dtype != np.uint8 and np.all(each <= 1) for each in arrays)
+    return "arrays of up to 1" if small else "arrays of more than 1"
+
+
 class _Head(NamedTuple):
     """What is known of an image before it is read.
 
@@ -445,8 +459,8 @@ def _find_layout(shape: tuple[int, ...]) -> tuple[Layout, int]:
     )
 
 
-def _sides(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
-    return (shape[1], shape[2]) if layout == "chw" else (shape[0], shape[1])
+def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[1], shape[2]) if _find_layout(shape)[0] == "chw" else (shape[0], shape[1])
 
 
 def _channels_first(images: Array, layout: Layout) -> Array:

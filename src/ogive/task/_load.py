@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ogive.errors import SettingError, TaskError, did_you_mean
-from ogive.task._images import ImageInputs
+from ogive.task._images import ImageInputs, form_of
 from ogive.task._inputs import Inputs, Options
 from ogive.task._labels import find_classes, to_numbers, to_values
 from ogive.task._metrics import METRICS
@@ -179,6 +179,11 @@ def _check_alike(name: SplitName, part: Source, train: Source) -> None:
         raise TaskError(
             f"All splits must be of one kind, but the training data are {train.kind} and the "
             f"{name} data {part.kind}. Give both in one form."
+        )
+    if train.kind == "images" and (form := form_of(part.items)) != (of := form_of(train.items)):
+        raise TaskError(
+            f"The images of all splits must be given in one form, but those of training are {of} "
+            f"and those of {name} {form}. Convert one."
         )
     if isinstance(train.items, pd.DataFrame):
         missing = train.items.columns.difference(part.items.columns)

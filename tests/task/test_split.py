@@ -65,7 +65,7 @@ def test_large_data_keeps_ten_thousand_for_a_test() -> None:
 
 
 def test_shares_can_be_given() -> None:
-    task = load(_table(100, 2), validation=0.1, test=0.3)
+    task = load(_table(100, 2), validation=np.float32(0.1), test=0.3)
     assert (task.size("validation"), task.size("test")) == (10, 30)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -146,8 +147,8 @@ def _parts(
     parts: dict[SplitName, Source] = {"train": source}
     shares: dict[SplitName, float | None] = {}
     for name, want in wanted.items():
-        if isinstance(want, float | int):
-            shares[name] = _share(name, want)
+        if isinstance(want, Real):
+            shares[name] = _share(name, float(want))
         elif want is not None or name in source.given:
             part = (
                 source.given[name] if want is None else read_source(want, str(source.targets.name))
@@ -171,7 +172,7 @@ def _share(name: SplitName, share: float) -> float:
             f"0 < {name} < 1 must hold for a share of the rows, but got {name}={share}. Give a "
             "fraction such as 0.2, or data."
         )
-    return float(share)
+    return share
 
 
 def _check_alike(name: SplitName, part: Source, train: Source) -> None:

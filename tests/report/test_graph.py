@@ -47,6 +47,19 @@ def test_layers_their_shapes_and_parameters(graph):
     assert "3" not in nodes  # the dropout
 
 
+def test_a_recurrent_layer_is_one_without_a_warning():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = nn.GRU(4, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.recurrent(x)[0][:, -1]
+
+    nodes = network_graph(Last(), torch.zeros(2, 5, 4))["nodes"]
+    assert [n["params"] for n in nodes if n["type"] == "GRU"] == [81]
+
+
 def test_shortcuts_are_edges(graph):
     into = {}
     for source, target in graph["edges"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +41,8 @@ def network_graph(module: nn.Module, example: Tensor) -> Graph:
     Raises:
         Exception: What :func:`torch.export.export` raises for a network that it cannot follow.
     """
-    with _evaluating(module):
+    with _evaluating(module), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's of its own recurrent layers
         program = torch.export.export(module, (example,), strict=False)
     modules = dict(module.named_modules(remove_duplicate=False))
     inputs = set(program.graph_signature.user_inputs)

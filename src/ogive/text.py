@@ -99,7 +99,7 @@ def count(value: Any) -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
+        if abs(value) >= 0.9995 * size:  # which is one of them in three digits
             return number(value / size, 3) + unit
     return number(value, 3)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ogive import text
 from ogive.cli._call import _function
 from ogive.cli._exits import EXITS, exit_code, guarded
 from ogive.cli._print import _failures, _tested, print_json
@@ -96,6 +97,15 @@ def test_what_is_no_number_is_null(capsys):
     print_json({"loss": float("inf"), "curve": ({"loss": float("nan")}, {"loss": 0.5})})
     found = json.loads(capsys.readouterr().out)
     assert found == {"loss": None, "curve": [{"loss": None}, {"loss": 0.5}]}
+
+
+def test_a_count_that_rounds_up_has_the_next_unit():
+    assert [text.count(n) for n in (999, 999_499, 999_500, -999_999_999)] == [
+        "999",
+        "999k",
+        "1M",
+        "−1G",
+    ]
 
 
 def every(kind):

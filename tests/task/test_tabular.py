@@ -398,6 +398,13 @@ def test_nothing_of_the_test_rows_is_known_to_the_reading() -> None:
     assert set(np.asarray(given.unseal().inputs)[:, -1]) == {0}
 
 
+def test_numbers_that_float32_hardly_tells_apart_are_said() -> None:
+    frame = pd.DataFrame({"at": 1.7e9 + np.arange(60), "days": 19_700 + np.arange(60) / 24})
+    notes = load((frame, np.arange(60) % 2)).notes
+    assert len(notes) == 2  # One is on the target.
+    assert any("'at' varies by" in note and "steps of 128; subtract" in note for note in notes)
+
+
 def test_infinite_numbers_count_as_missing_and_are_said() -> None:
     numbers = np.linspace(0, 1, 60)
     numbers[[3, 4, 40, 50]] = np.inf, -np.inf, 1e300, np.inf

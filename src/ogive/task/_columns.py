@@ -48,6 +48,8 @@ _FORMATS: Final = (
     *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS),
 )
 _DAY_S: Final = 86_400
+_STEPS: Final = 100
+"""In so many steps float32 should divide the middle half of a column of numbers."""
 _PARTS: Final = ("days", "year", "month", "day", "weekday", "hour", "minute")
 
 
@@ -188,7 +190,8 @@ def _find_typed(
 
 
 def _number(name: str, present: pd.Series[Any], flag: bool) -> tuple[Column | None, str | None]:
-    unusable = np.isnan(_to_numbers(present))
+    numbers = _to_numbers(present)
+    unusable = np.isnan(numbers)
     if unusable.all():
         return None, f"Column {name!r} has no finite number; left out."
     if unusable.any():
@@ -197,7 +200,14 @@ def _number(name: str, present: pd.Series[Any], flag: bool) -> tuple[Column | No
             f"({unusable.sum():,} of {len(present):,}); they count as missing."
         )
         return Column(name, "number", flag=True), said
-    return Column(name, "number", flag), None
+    low, median, high = np.quantile(numbers, [0.25, 0.5, 0.75])
+    step = np.spacing(np.float32(abs(median)))
+    if not step > (high - low) / _STEPS > 0:
+        return Column(name, "number", flag), None
+    return Column(name, "number", flag), (
+        f"Column {name!r} varies by {high - low:.3g} around {median:.9g}, where float32 has steps "
+        f"of {step:.3g}; subtract a constant from it."
+    )
 
 
 def _category(name: str, present: pd.Series[Any]) -> tuple[Column | None, str | None]:

@@ -64,13 +64,18 @@ def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
             f"{', '.join(map(repr, doubled))} twice. Rename one."
         )
     types = frame.dtypes
-    for name in types.index[[isinstance(each, pd.ArrowDtype) for each in types]]:
+    for name in types.index[[isinstance(each, pd.ArrowDtype | pd.PeriodDtype) for each in types]]:
         frame[name] = of_numpy(frame[name])  # A new frame by now: the caller's keeps its types.
     return frame
 
 
 def of_numpy(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The column in the types of NumPy or pandas, where it is in Arrow's, which can do less."""
+    """The column in the types of NumPy or pandas, where it is in Arrow's, which can do less.
+
+    A period is the text that a file has of it.
+    """
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return column.astype("str")
     if not isinstance(column.dtype, pd.ArrowDtype):
         return column
     return pd.Series(pa.array(column).to_pandas().array, index=column.index, name=column.name)

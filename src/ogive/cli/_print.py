@@ -131,7 +131,7 @@ def _trials(summary: Mapping[str, Any], goal: str) -> Table:
         for trial in summary["trials"]
         if trial["state"] == "complete"
         and "stopped_at" not in trial["metrics"]
-        and (trial["metrics"] | trial["costs"]).get(goal) is not None  # as of what is infinite
+        and goal in (trial["metrics"] | trial["costs"])
     ]
     complete.sort(key=lambda t: (t["metrics"] | t["costs"])[goal], reverse=greater)
     table = Table(box=None, pad_edge=False)

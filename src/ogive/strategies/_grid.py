@@ -95,7 +95,7 @@ def _grid(space: SearchSpace, points: int) -> SearchSpace:
         return space
     return SearchSpace(
         [_thinned(decision, points) for decision in space.decisions],
-        name=space.name,
+        name=f"the grid of {points} points in {space.name}",
         valid=space.reason_invalid,
         canonical=space.canonical,
         graph=space.graph,

@@ -9,7 +9,7 @@ from torch import nn
 
 from ogive.errors import SettingError, SpaceError
 from ogive.estimators import Recipe, Run
-from ogive.nn import Mixture, Sum, record
+from ogive.nn import Mixture, Sum, annotate, record
 from ogive.oneshot import RELAXATIONS, search_by_gradient
 from ogive.oneshot._differentiable import Dirichlet, HardGumbel, Softmax, _Search
 
@@ -163,6 +163,19 @@ def test_architectures_come_in_the_order_of_their_preference(digits, network, sh
     values = [log_preference(a) for a in ranked]
     assert values == sorted(values, reverse=True)
     assert all(found.space.validate(a) == a for a in islice(ranked, 5))
+
+
+def test_where_nothing_with_these_widths_is_valid_there_is_no_best(digits, network, short):
+    def small(architecture):
+        return "it is too wide" if architecture["width"] > 4 else None
+
+    ruled = annotate(valid=small)(lambda choose, data: network(choose, data))
+    recipe = short.replace(epochs=1)
+    found = search_by_gradient(ruled, digits, recipe=recipe, run=CPU)
+    with pytest.raises(SpaceError, match=r"'width': 8.*it is too wide.*Decide others"):
+        _ = found.best
+    found = search_by_gradient(ruled, digits, fixed={"width": 4}, recipe=recipe, run=CPU)
+    assert found.best["width"] == 4
 
 
 def test_a_collapse_is_told(digits, layers):

@@ -147,8 +147,20 @@ class Found:
 
     @property
     def best(self) -> Architecture:
-        """The architecture of the most preferred options."""
-        return next(self.ranked())
+        """The architecture of the most preferred options.
+
+        Raises:
+            SpaceError: If the space rules out all that have the other decisions as they were.
+        """
+        best = next(self.ranked(), None)
+        if best is None:
+            first = self._completed({path: self._ordered(path)[0][1] for path in self.preferences})
+            raise SpaceError(
+                "A search by gradient learns about layers with the other decisions as they are, "
+                f"but the space rules all of these out, such as {dict(first)}: "
+                f"{self.space.reason_invalid(first)}. Decide others, as in fixed={{'width': 8}}."
+            )
+        return best
 
     def ranked(self) -> Iterator[Architecture]:
         """Yields architectures, the most preferred first, by the product of the preferences.

@@ -43,7 +43,7 @@ class Objectives:
                 raise TrialFailed(
                     f"The objective {name!r} must be among what was measured, but that was "
                     f"{', '.join(sorted(measured)) or 'nothing'}. Set maximize or minimize to one "
-                    "of these, or return it from the estimator."
+                    "of these (maximize=() minimizes alone), or return it from the estimator."
                 )
             value: Any = measured[name]  # of a user's estimator it may be anything
             if not isinstance(value, int | float) or not math.isfinite(value):

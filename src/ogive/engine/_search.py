@@ -99,7 +99,8 @@ def search(
             of training. They take the place of those of the same name: ``{"latency_ms":
             "phone.json"}``, a file that :meth:`LatencyPredictor.save` wrote, is the latency of
             another device.
-        maximize: Metrics to make large; the task's own by default.
+        maximize: Metrics to make large; by default the task's own, or ``value`` where there is no
+            task. With ``()`` what ``minimize`` names is all that counts.
         minimize: Metrics or costs to make small besides.
         strategy: The name of a strategy, with settings if you like
             (``evolution:population=50,inherit=0.25``), or one made for the same space.

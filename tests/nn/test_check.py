@@ -24,7 +24,7 @@ TASK = load("digits")
 def test_a_canonical_form_is_one_of_the_space(canonical, said):
     def network(choose, task):
         width = choose.value("width", (4, 8))
-        first = nn.LazyLinear(width, bias=choose.value("bias", (False, True)))
+        first = nn.Linear(64, width, bias=choose.value("bias", (False, True)))
         return nn.Sequential(nn.Flatten(), first, nn.Linear(width, task.outputs))
 
     annotated = annotate(canonical=canonical)(network)

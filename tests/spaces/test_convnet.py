@@ -198,7 +198,7 @@ def test_small_limits_leave_many_members(space: SearchSpace, task: Task) -> None
 # torch warns of its own use of a name that it has deprecated, and of its older exporter.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(("seed", "modern"), [(0, True), (1, True), (2, False), (3, False)])
+@pytest.mark.parametrize(("seed", "modern"), [(1, True), (2, False), (3, False)])
 def test_onnx_agrees(space: SearchSpace, seed: int, modern: bool) -> None:
     torch.manual_seed(seed)
     task = images(1, 30, 28, 10)  # 15 rows are pooled to 8: rounded up, as in torch

@@ -401,10 +401,10 @@ def test_short_trainings_are_not_compared_with_those_of_heirs(kind):
     [
         (RegularizedEvolution, {"population": 20, "sample": 5}, 300, 0.25),
         (NSGA2, {}, 300, 0.25),
-        (BANANAS, {}, 60, 0.08),
-        (NPENAS, {}, 60, 0.08),
-        (BayesianOptimization, {}, 60, 0.08),
-        (MultiObjective, {}, 60, 0.08),
+        (BANANAS, {}, 40, 0.08),
+        (NPENAS, {}, 40, 0.08),
+        (BayesianOptimization, {}, 40, 0.08),
+        (MultiObjective, {}, 40, 0.08),
     ],
 )
 def test_under_a_tight_limit_it_soon_proposes_what_fits(kind, settings, trials, fewest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -125,9 +126,10 @@ def test(setup: Setup, finals: Finals, state: SearchState, chosen: Chosen) -> di
 def export(setup: Setup, chosen: Chosen, summary: Mapping[str, Any]) -> dict[str, Any] | None:
     """Writes the verified bundle, if one is wanted: where it is and how far its forms agree."""
     assert setup.task is not None
-    if not setup.bundle:
-        return None
     folder = setup.folder / "bundle"
+    if not setup.bundle:
+        shutil.rmtree(folder, ignore_errors=True)  # What was the best when it was interrupted.
+        return None
     card = {
         name: summary[name]
         for name in (

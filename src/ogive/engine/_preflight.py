@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from ogive import bundle
+from ogive import bundle, spaces
 from ogive.engine._budget import Plan, plan
 from ogive.engine._limits import smallest_within
 from ogive.engine._objectives import exceeded
@@ -103,7 +103,7 @@ def preflight(
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
     waking = [executor.submit(wake, setup.bench) for _ in range(workers or cores())]
-    if setup.bundle:
+    if setup.bundle and setup.network not in spaces.SPACES.values():  # Ours are known to be.
         bundle.check(setup.build(setup.space.sample(rng)), setup.task)
     wait(waking)  # What workers import would be measured, too.
     reference, scaled = _reference_of(setup)

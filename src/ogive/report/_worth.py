@@ -161,12 +161,11 @@ def _shares(columns: Array, scores: Array) -> tuple[Array, float]:
         return shares, 0.0
     rng = np.random.default_rng(0)
     for index in np.argsort(-forest.feature_importances_)[: 2 * _MOST_DECISIONS]:
-        for _ in range(3):
-            shuffled = columns.copy()
-            rows = active[:, index]
-            shuffled[rows, index] = rng.permutation(columns[rows, index])
-            change = predicted - forest.predict(shuffled)
-            shares[index] += np.mean(change**2) / (2 * np.var(predicted)) / 3
+        rows, shuffled = active[:, index], np.repeat(columns[None], 3, axis=0)
+        for each in shuffled:
+            each[rows, index] = rng.permutation(columns[rows, index])
+        changed = forest.predict(shuffled.reshape(-1, columns.shape[1])).reshape(3, -1)
+        shares[index] = np.mean((predicted - changed) ** 2) / (2 * np.var(predicted))
     return shares, max(0.0, float(forest.oob_score_))
 
 

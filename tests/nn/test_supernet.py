@@ -265,6 +265,24 @@ def test_a_mixture_is_the_weighted_sum_and_its_weights_take_gradients(supernet, 
     assert (weights.grad != 0).all()
 
 
+def test_copies_of_a_layer_have_its_option(digits, images):
+    def copied(choose, data):
+        def linear(activation):
+            return lambda: nn.Sequential(nn.Linear(8, 8), activation)
+
+        layer = choose.layer("op", {"relu": linear(nn.ReLU()), "tanh": linear(nn.Tanh())})
+        copies = (copy.deepcopy(layer) for _ in range(2))  # as nn.TransformerEncoder does
+        return nn.Sequential(*copies, nn.Flatten(), nn.Linear(64, data.outputs))
+
+    supernet = Supernet(copied, digits, record(copied, digits))
+    relu, tanh = (supernet.route({"op": option}) for option in ("relu", "tanh"))
+    assert len({*relu.shared, *tanh.shared}) == 2 * 2 * 2 + 2
+    mixture = supernet.mix()
+    mixture.weights["op"] = torch.tensor([0.0, 1.0])
+    assert torch.equal(mixture(images), tanh(images))
+    assert not any("ogive" in name for name in vars(relu.network[0]))
+
+
 class Times(nn.Module):
     def forward(self, x, *, factor):
         return factor * x

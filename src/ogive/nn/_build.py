@@ -19,6 +19,8 @@ __all__ = ["Answers", "build", "build_answered", "decide"]
 
 R = TypeVar("R")
 
+_OPTIONS = "_options_of_ogive"
+
 
 def build(network: NetworkFunction, task: Task, architecture: Mapping[str, Any]) -> nn.Module:
     """Returns the network of an architecture: plain PyTorch with nothing of ogive's choosing left.
@@ -38,6 +40,8 @@ def build_answered(network: NetworkFunction, task: Task, answers: Answers) -> nn
     with told(f"building {dict(answers.architecture)}"), answers.all_asked(name_of(network)):
         built = network(_Builder(answers), task)
     for name, module in built.named_modules():
+        if options := vars(module).pop(_OPTIONS, None):
+            answers.options[module] = options
         if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):  # noqa: SLF001
             raise SpaceError(
                 "The layers of a network must know their sizes when it is built, but "
@@ -118,7 +122,8 @@ class _Builder(Chooser):
         option = self._answers(decision)
         assert isinstance(option, str)
         module = self._make(decision, option, options[option])
-        self._answers.options[module] = (option, *self._answers.options.get(module, ()))
+        # On the module, until the network is built: copies that the function makes have it, too.
+        vars(module)[_OPTIONS] = (option, *vars(module).get(_OPTIONS, ()))
         return module
 
     def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:

@@ -31,20 +31,24 @@ class Mixed(nn.Module):
     Args:
         path: Of the decision.
         options: The modules, in the order of the decision's options.
-        weights: For each path the weights ``(options,)`` now; shared by all of a network.
 
     Attributes:
         parts: K of eq. 1 of Xu et al. 2020, arXiv:1907.05737: the options get the first of so
             many equal parts of the channels, and the others go by.
     """
 
-    def __init__(self, path: str, options: Mapping[str, nn.Module], weights: Weights) -> None:
+    _weights: Weights
+
+    def __init__(self, path: str, options: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.path, self.names = path, tuple(options)
         self.options = nn.ModuleDict(
             {module_name(option): made for option, made in options.items()}
         )
         self.parts = 1
+
+    def read(self, weights: Weights) -> None:
+        """Has it look up the weights of its options, ``(options,)``, by its path."""
         self._weights = weights
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
@@ -142,7 +146,11 @@ def mixed(
     """
     branches: Branches = {}
     with told("mixing its options"):
-        return network(_Mixer(space, fixed, weights, branches), task), branches
+        made = network(_Mixer(space, fixed, weights, branches), task)
+    for module in made.modules():
+        if isinstance(module, Mixed):  # each copy that the function made among them
+            module.read(weights)
+    return made, branches
 
 
 class _Mixer(Chooser):
@@ -179,7 +187,7 @@ class _Mixer(Chooser):
             chosen = (self._fixed[decision.path],)
         options = {option: options[option] for option in chosen}
         made = {o: self._made(decision, o, factory()) for o, factory in options.items()}
-        return Mixed(decision.path, made, self._weights)
+        return Mixed(decision.path, made)
 
     def _stack(
         self, decision: Decision, name: str, make: Callable[[Any, int], nn.Module]

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ogive import spaces, task
 from ogive.errors import ArchitectureError, SpaceError
@@ -106,6 +107,21 @@ def test_a_narrower_network_has_the_leading_channels_and_the_middle_of_a_kernel(
     whole = supernet.extract(wide).stack[0][0].weight
     part = supernet.extract(narrow).stack[0][0].weight
     assert torch.equal(part, whole[:4, :4, 1:2, 1:2])
+
+
+def test_what_a_kernel_is_computed_from_is_cut_as_the_kernel(digits):
+    def normed(choose, data):
+        width, kernel = choose.value("width", (2, 4)), choose.value("kernel", (1, 3))
+        return nn.Sequential(
+            weight_norm(conv(data.channels, width, kernel)), Head(width, data.outputs)
+        )
+
+    supernet = Supernet(normed, digits, record(normed, digits))
+    whole, part = (
+        supernet.extract({"width": width, "kernel": kernel})[0].parametrizations.weight.original1
+        for width, kernel in ((4, 3), (2, 1))
+    )
+    assert torch.equal(part, whole[:2, :, 1:2, 1:2])
 
 
 def test_only_the_routed_weights_take_gradients(supernet, images):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 
 from ogive.nn._chooser import module_name
 from ogive.nn._mix import Mixed
@@ -71,7 +72,11 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
         options: The options of ``choose.layer`` that made its modules.
     """
     found: dict[int, Place] = {}
+    parametrized: dict[nn.Module, tuple[nn.Module, str]] = {}
     for name, module in _walk(network, "", options, set()):
+        if is_parametrized(module):  # what its tensors are computed from is cut as they are
+            lists = module.parametrizations
+            parametrized |= {each: (module, key) for key, each in lists.items()}  # type: ignore[operator, union-attr]
         tensors = [(key, value, True) for key, value in module._parameters.items()]  # noqa: SLF001
         if isinstance(module, _NormBase):
             tensors += [(key, module._buffers.get(key), False) for key in _TRACKED]  # type: ignore[misc]  # noqa: SLF001
@@ -81,8 +86,9 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
             if id(value) in found:
                 found[id(value)].tied.append((module, key))
                 continue
-            kernel = isinstance(module, _ConvNd) and value.dim() > 2
-            packed = _packed(module, key, value)
+            owner, owned = parametrized.get(module, (module, key))
+            kernel = isinstance(owner, _ConvNd) and value.dim() > 2
+            packed = _packed(owner, owned, value)
             # What one direction gives and what both give is not the same.
             both = "[both]" if packed[1] == 2 else ""
             found[id(value)] = Place(f"{name}/{key}{both}", module, key, learned, kernel, packed)
@@ -97,7 +103,7 @@ def _packed(module: nn.Module, key: str, tensor: Tensor) -> tuple[int, int]:
         above = (
             isinstance(module, nn.RNNBase) and key.startswith("weight_ih_l") and "_l0" not in key
         )
-        return gates, 2 if above and module.bidirectional else 1
+        return gates, 2 if above and module.bidirectional and tensor.shape[-1] > 1 else 1
     return 1, 1
 
 

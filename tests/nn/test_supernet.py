@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from ogive import spaces, task
 from ogive.errors import ArchitectureError, SpaceError
@@ -236,6 +236,43 @@ def test_a_network_draws_the_same_constants_each_time(digits, images, tmp_path):
     assert torch.equal(loaded(architecture, images), alone(images))
 
 
+def test_buffers_that_a_layer_changes_are_shared(digits, images, tmp_path):
+    class Counted(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.layer = spectral_norm(nn.Linear(64, width))
+            self.register_buffer("seen", torch.zeros(()))
+            self.register_buffer("scale", torch.tensor(1 / width))
+
+        def forward(self, x):
+            if self.training:
+                self.seen = self.seen + len(x)
+            return self.layer(x.flatten(1)) * self.seen * self.scale
+
+    def counted(choose, data):
+        counts = nn.Sequential(Counted(choose.value("width", (4, 6))), nn.Dropout(0.0))
+        if choose.value("extra", (0, 1)):
+            counts.append(nn.Tanh())
+        return nn.Sequential(counts, nn.Linear(counts[0].layer.out_features, data.outputs))
+
+    supernet = Supernet(counted, digits, record(counted, digits))
+    architectures = [{"width": width, "extra": extra} for width in (4, 6) for extra in (0, 1)]
+    for architecture in architectures[:3]:
+        supernet(architecture, images)
+    supernet.save(tmp_path / "weights.safetensors")
+    loaded = Supernet(counted, digits, supernet.space, seed=1)
+    loaded.load(tmp_path / "weights.safetensors")
+    for architecture in architectures:
+        route = supernet.route(architecture)
+        alone, again = (each.extract(architecture).eval() for each in (supernet, loaded))
+        assert alone[0][0].scale == 1 / architecture["width"]
+        route.network.eval()
+        expected = route(images)
+        assert torch.equal(expected, alone(images))
+        assert torch.equal(expected, again(images))
+    assert alone[0][0].seen == 3 * len(images)
+
+
 def test_what_no_architecture_had_is_refused(supernet, digits):
     small = Supernet(network, digits, supernet.space.fix({"width": 4}))
     with pytest.raises(SpaceError, match=r"\(4, 1, 3, 3\).*\(8, 1, 3, 3\) is needed"):
@@ -451,6 +488,14 @@ def test_calibrated_statistics_of_instances_are_those_of_the_data():
     torch.testing.assert_close(norm.running_mean, data.mean(dim=(0, 1, 3)))
     torch.testing.assert_close(norm.running_var, data.var(dim=3).mean(dim=(0, 1)))
     assert norm.momentum == 0.1
+
+
+def test_calibrated_spectral_norms_are_those_of_the_weights():
+    layer = spectral_norm(nn.Linear(4, 4, bias=False))
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.tensor([1.0, 9, 2, 3]).diag())
+    calibrate(layer, torch.zeros(9, 1, 4))
+    torch.testing.assert_close(torch.linalg.matrix_norm(layer.weight, 2), torch.tensor(1.0))
 
 
 def test_a_copy_has_its_own_weights(supernet, images):

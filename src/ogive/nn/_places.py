@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from ogive.nn._chooser import module_name
 from ogive.nn._mix import Mixed
 
-__all__ = ["Place", "places", "window"]
+__all__ = ["Place", "buffers", "places", "window"]
 
 _TRACKED = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -33,7 +33,8 @@ class Place:
         name: Such as ``stage0:Sequential/1[conv]:ConvBlock/conv:Conv2d/weight``.
         module: The module that has the tensor.
         attribute: The tensor's name there.
-        learned: Whether it is a parameter; else it is a statistic of the data.
+        learned: Whether it is a parameter; else it is a buffer.
+        own: Whether it is a buffer, and no statistic of the data.
         kernel: Whether all dimensions but two are those of a convolution's kernel.
         packed: How many tensors of one size torch keeps in this one, in rows and in columns.
         tied: The other modules that have the same tensor, each with its name there.
@@ -43,6 +44,7 @@ class Place:
     module: nn.Module
     attribute: str
     learned: bool
+    own: bool
     kernel: bool
     packed: tuple[int, int]
     tied: list[tuple[nn.Module, str]] = field(default_factory=list)
@@ -65,12 +67,22 @@ class Place:
 def places(network: nn.Module, options: Options) -> Iterator[Place]:
     """Yields what a network shares with others: parameters, and statistics of normalisations.
 
-    Other buffers are constants, each network's own.
-
     Args:
         network: A network, as it was built.
         options: The options of ``choose.layer`` that made its modules.
     """
+    return (place for place in _found(network, options) if not place.own)
+
+
+def buffers(network: nn.Module, options: Options) -> Iterator[Place]:
+    """Yields the other buffers of a network's state: constants, unless a layer changes them.
+
+    They may depend on all sizes of their layer, so those of a layer with others have other names.
+    """
+    return (place for place in _found(network, options) if place.own)
+
+
+def _found(network: nn.Module, options: Options) -> Iterator[Place]:
     found: dict[int, Place] = {}
     parametrized: dict[nn.Module, tuple[nn.Module, str]] = {}
     for name, module in _walk(network, "", options, set()):
@@ -78,11 +90,12 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
             lists = module.parametrizations
             parametrized |= {each: (module, key) for key, each in lists.items()}  # type: ignore[operator, union-attr]
         tensors = [(key, value, True) for key, value in module._parameters.items()]  # noqa: SLF001
-        if isinstance(module, _NormBase):
-            tensors += [(key, module._buffers.get(key), False) for key in _TRACKED]  # type: ignore[misc]  # noqa: SLF001
+        tensors += [(key, module._buffers[key], False) for key in _kept(module)]  # type: ignore[misc]  # noqa: SLF001
+        sizes = [str(tuple(value.shape)) for _, value, _ in tensors if value is not None]
         for key, value, learned in tensors:
             if value is None:
                 continue
+            own = not learned and not (isinstance(module, _NormBase) and key in _TRACKED)
             if id(value) in found:
                 found[id(value)].tied.append((module, key))
                 continue
@@ -91,8 +104,14 @@ def places(network: nn.Module, options: Options) -> Iterator[Place]:
             packed = _packed(owner, owned, value)
             # What one direction gives and what both give is not the same.
             both = "[both]" if packed[1] == 2 else ""
-            found[id(value)] = Place(f"{name}/{key}{both}", module, key, learned, kernel, packed)
+            full = f"{name}/{key}{both}" + (f" of {', '.join(sizes)}" if own else "")
+            found[id(value)] = Place(full, module, key, learned, own, kernel, packed)
     yield from found.values()
+
+
+def _kept(module: nn.Module) -> Iterator[str]:
+    """The buffers that are saved with a network; the others are computed anew."""
+    return (key for key in module._buffers if key not in module._non_persistent_buffers_set)  # noqa: SLF001
 
 
 def _packed(module: nn.Module, key: str, tensor: Tensor) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ogive._whole import write_whole
 from ogive.errors import OgiveError, SpaceError
@@ -22,7 +23,7 @@ from ogive.nn._chooser import NetworkFunction
 from ogive.nn._largest import Option, largest, missed, options_of
 from ogive.nn._mix import Branches, Mixed, Sum, mixed
 from ogive.nn._partial import connect_partially
-from ogive.nn._places import Place, places, window
+from ogive.nn._places import Options, Place, buffers, places, window
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -44,6 +45,9 @@ class Supernet(nn.Module):
     network of an architecture, made of torch's own layers, that computes with slices of the
     shared weights. So every layer can be shared that a network function can use, and the network
     that is :meth:`extracted <extract>` computes what the route did.
+
+    Buffers that are no statistics of a normalisation are each network's own, until a layer changes
+    them when it computes: from then on all networks share them in which it has the same sizes.
 
     A place is known by the names of the modules on the way to it. Layers that stand in some
     networks only should therefore be named (``nn.Sequential(OrderedDict(...))``) or chosen by
@@ -68,6 +72,7 @@ class Supernet(nn.Module):
         self._task = task
         self._seed = seed
         self._routes: OrderedDict[Architecture, Route] = OrderedDict()
+        self._changed = nn.Module()
         with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
             torch.manual_seed(seed)
             self._fill(seed)
@@ -83,7 +88,7 @@ class Supernet(nn.Module):
             """Says whether it holds anything new."""
             try:
                 with torch.device("meta"):
-                    _, found = self._built(architecture)
+                    found = list(places(*self._built(architecture)))
             except OgiveError:
                 # What a rule forbids is built for its size; it may be forbidden as it cannot be.
                 if self.space.reason_invalid(architecture) is None:
@@ -108,13 +113,12 @@ class Supernet(nn.Module):
             look(architecture)
             seen.update(options_of(self.space, architecture))
         for architecture in reversed(holders):  # the later, the larger
-            for place in self._built(architecture)[1]:
+            for place in places(*self._built(architecture)):
                 self._initialise(place, shapes[place.name])
 
-    def _built(self, architecture: Mapping[str, Any]) -> tuple[nn.Module, list[Place]]:
+    def _built(self, architecture: Mapping[str, Any]) -> tuple[nn.Module, Options]:
         answers = Answers(architecture)
-        network = build_answered(self._network, self._task, answers)
-        return network, list(places(network, answers.options))
+        return build_answered(self._network, self._task, answers), answers.options
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -147,10 +151,11 @@ class Supernet(nn.Module):
         key = Architecture(architecture)
         if key not in self._routes:
             with self._seeded():
-                network, found = self._built(key)
+                network, options = self._built(key)
             # Its constants, too: its weights are the shared ones, wherever those are.
             network.to(self._device)
-            self._routes[key] = Route(network, self._bound(key, found))
+            bound = self._bound(key, places(network, options))
+            self._routes[key] = Route(network, bound, self._own(network, options))
             if len(self._routes) > _ROUTES:
                 self._routes.popitem(last=False)
         self._routes.move_to_end(key)
@@ -173,6 +178,9 @@ class Supernet(nn.Module):
             bound.append((place, shared, part))
         return bound
 
+    def _own(self, network: nn.Module, options: Options) -> _Own:
+        return _Own(list(buffers(network, options)), self._changed._buffers)  # noqa: SLF001
+
     def mix(self, fixed: Mapping[str, Any] | None = None, *, parts: int = 1) -> Mixture:
         """Returns the network that has all options of each ``choose.layer`` and ``subset`` at once.
 
@@ -194,16 +202,18 @@ class Supernet(nn.Module):
             if parts > 1:
                 connect_partially(network, self._task, weights, parts)
         network.to(self._device)
-        return Mixture(network, self._bound(fixed or {}, places(network, {})), weights, branches)
+        bound = self._bound(fixed or {}, places(network, {}))
+        return Mixture(network, bound, self._own(network, {}), weights, branches)
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Returns a plain network with a copy of the weights that its route computes with."""
         with self._seeded():
-            network, found = self._built(architecture)
+            network, options = self._built(architecture)
         network.to(self._device)
         with torch.no_grad():
-            for place, shared, part in self._bound(architecture, found):
+            for place, shared, part in self._bound(architecture, places(network, options)):
                 place.tensor.copy_(shared if part is None else shared[part])
+        self._own(network, options).copy()
         return network
 
     def save(self, path: str | Path) -> None:
@@ -231,6 +241,18 @@ class Supernet(nn.Module):
             self._seed = int((file.metadata() or {}).get("seed", self._seed))
         self._routes.clear()
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As torch does; what layers have changed is that of the state, and nothing else."""
+        self._changed = nn.Module()
+        for name, tensor in state_dict.items():
+            if name.startswith("_changed."):
+                own = tensor.to(self._device, copy=True)
+                self._changed._buffers[name.removeprefix("_changed.")] = own  # noqa: SLF001
+        self._routes.clear()
+        return super().load_state_dict(state_dict, strict, assign)
+
     def forward(self, architecture: Mapping[str, Any], inputs: Tensor) -> Tensor:
         """Returns what the network of an architecture computes."""
         outputs: Tensor = self.route(architecture)(inputs)
@@ -252,25 +274,64 @@ class Supernet(nn.Module):
 _Bound = tuple[Place, Tensor, tuple[slice | Tensor, ...] | None]
 
 
+class _Own:
+    """A network's own buffers: those that its layers change are shared from then on.
+
+    Args:
+        places: Where they are.
+        changed: By their places' names, those that any network's layers have changed.
+    """
+
+    def __init__(self, places: list[Place], changed: dict[str, Tensor | None]) -> None:
+        self._places, self._changed = places, changed
+        self._before: list[tuple[Tensor, int | None]] = []
+
+    def bind(self) -> None:
+        for place in self._places:
+            if (tensor := self._changed.get(place.name)) is not None:
+                place.put(tensor)
+        self._before = [(place.tensor, _version(place.tensor)) for place in self._places]
+
+    def note(self) -> None:
+        """Looks which have been changed since they were bound."""
+        for place, (before, version) in zip(self._places, self._before, strict=True):
+            if place.tensor is not before or _version(before) != version:
+                self._changed[place.name] = place.tensor
+
+    def copy(self) -> None:
+        self.bind()
+        for place in self._places:
+            place.put(place.tensor.clone())
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was changed in place; in inference torch does not count."""
+    return None if tensor.is_inference() else tensor._version  # noqa: SLF001
+
+
 @torch.no_grad()
 def calibrate(network: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
     """Measures the statistics that normalisations track anew, as means over some batches.
 
     Those that a supernet has tracked are of all its networks together, and tell nothing of one
-    (Yu & Huang 2019, arXiv:1903.05134, section 3.2). The network is left in evaluation mode.
+    (Yu & Huang 2019, arXiv:1903.05134, section 3.2). Spectral norms are followed, too. The network
+    is left in evaluation mode.
 
     Args:
         network: With the weights it is to be measured with.
         inputs: Batches, as the network takes them.
     """
     tracking = [m for m in network.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    spectral = [m for m in network.modules() if isinstance(m, _SpectralNorm)]
     momenta = [norm.momentum for norm in tracking]
     network.eval()
+    for module in spectral:
+        module.train()
     for norm in tracking:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
         norm.train()
-    for k, batch in enumerate(inputs if tracking else (), start=1):
+    for k, batch in enumerate(inputs if tracking or spectral else (), start=1):
         for norm in tracking:
             if not isinstance(norm, _BatchNorm):  # to torch's InstanceNorm None is 0
                 norm.momentum = 1 / k
@@ -290,18 +351,21 @@ class Route:
         network: The network; its tensors are slices while it computes.
     """
 
-    def __init__(self, network: nn.Module, bound: list[_Bound]) -> None:
+    def __init__(self, network: nn.Module, bound: list[_Bound], own: _Own) -> None:
         self.network = network
         self._bound = bound
+        self._own = own
 
     def bind(self) -> None:
         """Slices the shared weights anew."""
         for place, shared, part in self._bound:
             place.put(shared if part is None else shared[part].contiguous())
+        self._own.bind()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         self.bind()
         outputs: Tensor = self.network(inputs)
+        self._own.note()
         # Slices are copies: of all the routes that are kept ready, many times the shared weights.
         for place, shared, part in self._bound:
             if part is not None:
@@ -329,10 +393,11 @@ class Mixture(Route):
         self,
         network: nn.Module,
         bound: list[_Bound],
+        own: _Own,
         weights: dict[str, Tensor],
         branches: Branches,
     ) -> None:
-        super().__init__(network, bound)
+        super().__init__(network, bound, own)
         self.weights = weights
         self.branches = branches
         self.edge_weights: dict[str, Tensor] = {}

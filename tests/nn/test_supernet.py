@@ -336,6 +336,27 @@ def test_copies_of_a_layer_have_its_option(digits, images):
     assert not any("ogive" in name for name in vars(relu.network[0]))
 
 
+def test_a_layer_that_two_options_have_is_one_for_each(digits, images):
+    def double(choose, data):
+        first, both = nn.Linear(64, 64), nn.Linear(64, 64)
+        tied = nn.Linear(64, 64)
+        tied.weight = first.weight
+
+        def of(activation):
+            return lambda: nn.Sequential(both, activation, tied)
+
+        layer = choose.layer("op", {"relu": of(nn.ReLU()), "tanh": of(nn.Tanh())})
+        return nn.Sequential(nn.Flatten(), first, layer, nn.Linear(64, data.outputs))
+
+    supernet = Supernet(double, digits, record(double, digits))
+    mixture = supernet.mix()
+    for i, option in enumerate(("relu", "tanh")):
+        mixture.weights["op"] = torch.eye(2)[i]
+        route = supernet.route({"op": option})
+        assert torch.equal(mixture(images), route(images))
+        assert {id(each) for each in route.shared} <= {id(each) for each in mixture.shared}
+
+
 class Times(nn.Module):
     def forward(self, x, *, factor):
         return factor * x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -147,10 +148,35 @@ def mixed(
     branches: Branches = {}
     with told("mixing its options"):
         made = network(_Mixer(space, fixed, weights, branches), task)
+    for layer in [module for module in made.modules() if isinstance(module, Mixed)]:
+        _part(layer, made)
     for module in made.modules():
         if isinstance(module, Mixed):  # each copy that the function made among them
             module.read(weights)
     return made, branches
+
+
+def _part(layer: Mixed, network: nn.Module) -> None:
+    """Copies for an option what a function gave to two: options share nothing, here as in routes.
+
+    What the network has outside of the layer they do share.
+    """
+    options = layer.options
+    own = {option: _things(module) for option, module in options.items()}
+    if len(set().union(*own.values())) == sum(map(len, own.values())):
+        return
+    layer.options = nn.ModuleDict()
+    outside = _things(network)
+    layer.options = options
+    seen: set[nn.Module | Tensor] = set()
+    for option, things in own.items():
+        if seen & (things - outside):
+            options[option] = copy.deepcopy(options[option], {id(each): each for each in outside})
+        seen |= things
+
+
+def _things(module: nn.Module) -> set[nn.Module | Tensor]:
+    return {*module.modules(), *module.parameters()}
 
 
 class _Mixer(Chooser):

@@ -124,11 +124,12 @@ def test_a_larger_network_takes_longer(engine):
     assert large.spread_ms >= 0
 
 
-def test_what_cannot_be_exported_is_measured_in_torch():
+def test_what_cannot_be_exported_is_measured_in_torch(capfd):
     network = nn.Sequential(nn.Flatten(), nn.RMSNorm(64))
     with pytest.raises(SettingError, match=r"exported to ONNX .*rms_norm.*engine='torch'"):
         measure_latency(network, Like(1, 8, 8), seconds=0.01)
     assert measure_latency(network, Like(1, 8, 8), engine="torch", seconds=0.01).median_ms > 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_measuring_leaves_the_network_as_it_was():

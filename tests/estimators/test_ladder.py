@@ -426,8 +426,10 @@ def test_settings_are_checked(make, message):
         ({}, "either a time or a count"),
         ({"seconds": 1, "count": 1}, "either a time or a count"),
         ({"count": 10}, "'a' does not"),
-        ({"seconds": 0}, "seconds > 0"),
-        ({"count": 0}, "count > 0"),
+        ({"seconds": 0}, "0 < seconds < inf"),
+        ({"seconds": math.inf}, "0 < seconds < inf"),
+        ({"count": 0}, "whole number from 1"),
+        ({"count": 7.5}, "whole number from 1"),
     ],
 )
 def test_a_climb_is_checked(settings, message):

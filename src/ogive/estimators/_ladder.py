@@ -348,9 +348,12 @@ class Ladder:
                 "A ladder is given either a time or a count, but got "
                 f"seconds={seconds}, count={count}."
             )
-        for name, value in (("seconds", seconds), ("count", count)):
-            if value is not None and not value > 0:
-                raise SettingError(f"{name} > 0 must hold, but got {name}={value}.")
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise SettingError(f"0 < seconds < inf must hold, but got seconds={seconds}.")
+        if count is not None:
+            if count % 1 or not count > 0:
+                raise SettingError(f"A count is a whole number from 1, but got count={count}.")
+            count = int(count)
         if count is not None and any(rung.share is None for rung in self.rungs[:-1]):
             raise SettingError(
                 "With a count each rung but the last states what share it passes up, but "

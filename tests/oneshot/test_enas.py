@@ -150,6 +150,21 @@ def test_bad_settings(digits, network, short):
         search_by_controller(network, digits, recipe=wild, run=CPU)
 
 
+def test_a_policy_that_prefers_few_is_not_asked_for_long(digits, network, short):
+    search = searching(network, digits, short)
+    few = [search._space.sample(Random(seed)) for seed in (0, 1)]
+    asked = []
+
+    class Sure:
+        def sample(self, rng):
+            asked.append(rng.choice(few))
+            return asked[-1]
+
+    search._policy = Sure()
+    assert {*search._distinct(samples=5)} == {*few}
+    assert len(asked) < 150
+
+
 def test_what_is_derived_is_of_the_space(digits, network, short, space):
     found = search_by_controller(
         network, digits, samples=12, candidates=4, recipe=short,

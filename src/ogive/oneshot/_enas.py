@@ -29,7 +29,10 @@ _REWARDS = {"auc": "balanced_accuracy", "rmse": "r2", "mae": "r2"}
 """What rewards where the metric has units, or needs classes that a mini-batch may lack."""
 
 _DRAWS = 1000
-"""Samples after which a policy is taken to have nothing else that is valid, or new."""
+"""Samples after which a policy is taken to have nothing that is valid."""
+
+_IDLE = 100
+"""Samples in a row after which it is taken to have nothing else that is new."""
 
 
 @dataclass(frozen=True)
@@ -232,11 +235,12 @@ class _Search:
     def _distinct(self, samples: int) -> list[Architecture]:
         rng = Random(f"{self._run.seed} derive")
         found: dict[Architecture, Architecture] = {}
-        for _ in range(_DRAWS):
+        idle = 0
+        while len(found) < samples and idle < _IDLE:
             drawn = self._drawn(rng)
-            found.setdefault(self._space.canonical(drawn), drawn)
-            if len(found) == samples:
-                break
+            form = self._space.canonical(drawn)
+            idle = idle + 1 if form in found else 0
+            found.setdefault(form, drawn)
         return list(found.values())
 
 

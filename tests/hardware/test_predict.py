@@ -167,6 +167,8 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path):
     for time in (0.0, math.inf, math.nan):
         with pytest.raises(SettingError, match="positive time"):
             LatencyPredictor().fit(parts, [time, *times[1:]])
+    with pytest.raises(SettingError, match="none of 12 networks has a part"):
+        LatencyPredictor().fit([{}] * 12, times)
     with pytest.raises(SettingError, match="must be fitted"):
         LatencyPredictor().predict(parts)
     with pytest.raises(SettingError, match="must be fitted"):

@@ -88,8 +88,14 @@ class LatencyPredictor:
             ms: What each took.
 
         Raises:
-            SettingError: If these are fewer than 10, of different lengths, or not positive.
+            SettingError: If these are fewer than 10, of different lengths, or not positive, or no
+                network has a part.
         """
+        if parts and not any(parts):
+            raise SettingError(
+                "A latency predictor learns from what networks consist of, but none of "
+                f"{len(parts)} networks has a part. Give it network_parts or decided_parts of each."
+            )
         times = np.asarray(ms, dtype=np.float64)
         positive = bool((np.isfinite(times) & (times > 0)).all())
         if len(parts) != len(times) or len(parts) < _FEWEST or not positive:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from ogive.errors import ArchitectureError, SpaceError
 from ogive.nn._chooser import Chooser, Factory, NetworkFunction, caller
@@ -40,6 +42,10 @@ def build_answered(network: NetworkFunction, task: Task, answers: Answers) -> nn
     with told(f"building {dict(answers.architecture)}"), answers.all_asked(name_of(network)):
         built = network(_Builder(answers), task)
     for name, module in built.named_modules():
+        for hook in module._forward_pre_hooks.values():  # noqa: SLF001
+            if isinstance(hook, WeightNorm | SpectralNorm):
+                # It computes the weight anew when the layer runs; one with a history has no copy.
+                setattr(module, hook.name, getattr(module, hook.name).detach())
         if options := vars(module).pop(_OPTIONS, None):
             answers.options[module] = options
         if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):  # noqa: SLF001

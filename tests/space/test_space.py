@@ -375,6 +375,27 @@ def test_a_rule_that_joins_decisions_is_kept_by_changing_several(options):
         assert space.validate(space.cross(child, other, rng))
 
 
+def test_where_few_are_valid_a_mutation_is_a_near_one_at_once():
+    asked = []
+
+    def far_apart(architecture):
+        asked.append(architecture)
+        bits = "".join(map(str, architecture.values()))
+        return None if all(bits[i : i + 5] == bits[i] * 5 for i in (0, 5, 10)) else "mixed"
+
+    space = SearchSpace(
+        [Decision(f"w{i}", "ordinal", options=(0, 1)) for i in range(15)], valid=far_apart
+    )
+    rng = Random(0)
+    parent = space.sample(rng)
+    asked.clear()
+    children = [space.mutate(parent, rng) for _ in range(30)]
+    assert len(asked) <= 30 * 100
+    assert len(set(children)) >= 3
+    for child in children:
+        assert sum(parent[path] != child[path] for path in parent) == 5
+
+
 def test_an_architecture_that_no_valid_one_is_found_from_stays_as_it_is():
     zeros, ones = (Architecture({f"w{i}": value for i in range(40)}) for value in (0, 1))
     space = SearchSpace(

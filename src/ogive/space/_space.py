@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -27,8 +28,8 @@ _TRIES = 2_000
 _DRAWS = 100_000
 """Architectures drawn in vain before a space is said to have no valid one."""
 
-_FEW = 100
-"""Architectures drawn in vain after which a space of at most ``_LISTED`` is listed instead."""
+_FEW = 1000, 10
+"""A space of at most ``_LISTED`` is listed if of so many draws fewer than so many are valid."""
 
 _LISTED = 100_000
 
@@ -198,7 +199,9 @@ class SearchSpace:
         rng = Random(0)
         if self._valid is None or self.size > _LISTED:
             return None
-        if self._first_valid(lambda _: self._draw(rng), _FEW) is not None:
+        draws, enough = _FEW
+        valid = (self._valid(self._draw(rng)) is None for _ in range(draws))
+        if sum(islice(filter(None, valid), enough)) == enough:
             return None
         architectures = list(self.enumerate())
         if not architectures:
@@ -233,8 +236,9 @@ class SearchSpace:
         """Draws an architecture that differs in one decision, chosen uniformly among the active.
 
         Decisions that the change makes active are drawn; those that it makes inactive are gone.
-        Where a rule excludes all that differ in one, it differs in several. The only architecture
-        of a space, and one that no valid one is found from, is returned as it is.
+        Where a rule excludes all that differ in one, it differs in several; where the few valid
+        ones are listed, they are drawn from, the nearer the likelier. The only architecture of a
+        space, and one that no valid one is found from, is returned as it is.
         """
         free = [path for path in architecture if self._by_path[path].size > 1]
         if not free:
@@ -248,7 +252,23 @@ class SearchSpace:
                     child = self._with(child, path, changed, rng)
             return child
 
-        return self._first_valid(mutated) or architecture
+        # Most rules let one decision be changed, and ask for no list.
+        if (child := self._first_valid(mutated, _PATIENCE)) is not None:
+            return child
+        if self._listed is not None:
+            return self._another(architecture, rng)
+        return self._first_valid(lambda tries: mutated(tries + _PATIENCE)) or architecture
+
+    def _another(self, architecture: Architecture, rng: Random) -> Architecture:
+        """Draws one of the listed: a change more is as many times rarer as there are decisions."""
+        assert self._listed is not None
+        others = [a for a in self._listed[0] if a != architecture]
+        if not others:
+            return architecture
+        items = set(architecture.items())
+        changes = [len(items ^ set(other.items())) / 2 for other in others]
+        nearest = min(changes)
+        return rng.choices(others, [len(self) ** (nearest - each) for each in changes])[0]
 
     def _with(self, base: Architecture, path: str, value: Value, rng: Random) -> Architecture:
         """Changes a decision; of those that hang on it, draws the new and drops the inactive."""

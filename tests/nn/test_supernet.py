@@ -236,6 +236,33 @@ def test_a_network_draws_the_same_constants_each_time(digits, images, tmp_path):
     assert torch.equal(loaded(architecture, images), alone(images))
 
 
+def test_constants_do_not_hang_on_the_layers_before_them(digits):
+    class Noise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("noise", torch.randn(8))
+
+        def forward(self, x):
+            return x + self.noise
+
+    def noisy(choose, data):
+        options = {"linear": lambda: nn.Linear(8, 8), "a": Noise, "b": Noise}
+        some = choose.subset("some", options, 2)
+        stack = choose.repeat("depth", (1, 2), lambda _, i: Noise())
+        return nn.Sequential(choose.layer("op", options), stack, *some.values(), Noise())
+
+    supernet = Supernet(noisy, digits, record(noisy, digits))
+    mixture = supernet.mix().network
+    assert len({tuple(m.noise.tolist()) for m in mixture.modules() if isinstance(m, Noise)}) == 7
+    for architecture in supernet.space.enumerate():
+        op, stack, *some, last = supernet.route(architecture).network
+        branches = [mixture[2 + "linear a b".split().index(o)] for o in architecture["some"]]
+        alike = [mixture[0].options[architecture["op"]], *mixture[1][: len(stack)], *branches]
+        assert torch.equal(last.noise, mixture[-1].noise)
+        for mine, its in zip([op, *stack, *some], alike, strict=True):
+            assert isinstance(mine, nn.Linear) or torch.equal(mine.noise, its.noise)
+
+
 def test_buffers_that_a_layer_changes_are_shared(digits, images, tmp_path):
     class Counted(nn.Module):
         def __init__(self, width):

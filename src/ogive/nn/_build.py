@@ -69,6 +69,7 @@ class Answers:
     Attributes:
         architecture: What answers.
         turn: Makes of the answer to ``value``, ``integer`` or ``real`` what the network is told.
+        apart: Whether what a factory draws leaves what is drawn after it as it is.
         made: For each module that was chosen, the path of the innermost decision for it.
         options: For each module of a ``layer``, the options that made it, the outermost first.
     """
@@ -77,9 +78,12 @@ class Answers:
         self,
         architecture: Mapping[str, Any],
         turn: Callable[[Decision, Value], Value] | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.architecture = Architecture(architecture)
         self.turn = turn or (lambda _, value: value)
+        self.apart = apart
         self.made: dict[nn.Module, str] = {}
         self.options: dict[nn.Module, tuple[str, ...]] = {}
         self._asked: set[str] = set()
@@ -117,6 +121,7 @@ class _Builder(Chooser):
     def __init__(self, answers: Answers, scope: str = "") -> None:
         super().__init__(scope)
         self._answers = answers
+        self._apart = answers.apart
 
     def at(self, name: str) -> _Builder:
         return _Builder(self._answers, self._path(name))

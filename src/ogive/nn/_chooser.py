@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import torch
 from torch import nn
 
 from ogive.errors import SpaceError
@@ -39,6 +41,9 @@ class Chooser(ABC):
     return modules, and one, :meth:`_plain`, for those that return plain values.
     """
 
+    _apart = False
+    """Whether what a factory draws leaves what is drawn after it as it is, whichever was taken."""
+
     def __init__(self, scope: str = "") -> None:
         self._scope = scope
 
@@ -47,7 +52,7 @@ class Chooser(ABC):
     def layer(self, name: str, options: Mapping[str, Factory]) -> nn.Module:
         """Returns the module of one of ``options``: name → a function that makes it."""
         decision = Decision(self._path(name), "categorical", options=tuple(options))
-        return self._one(decision, options)
+        return self._one(decision, self._drawing(options))
 
     def value(self, name: str, options: Sequence[T]) -> T:
         """Returns one of ``options``. Numbers are taken in ascending order."""
@@ -83,7 +88,10 @@ class Chooser(ABC):
             raise SpaceError(
                 f"A depth is a whole number from 0, but {self._path(name)!r} has {depths!r}."
             )
-        return self._stack(Decision(self._path(name), "ordinal", options=depths), name, make)
+        decision = Decision(self._path(name), "ordinal", options=depths)
+        if self._apart:
+            make = partial(_drawn_from, _draw(), make)
+        return self._stack(decision, name, make)
 
     def subset(
         self, name: str, options: Mapping[str, Factory], size: int | Iterable[int]
@@ -98,7 +106,7 @@ class Chooser(ABC):
                 )
         sizes = (size,) if isinstance(size, int) else tuple(sorted(size))
         decision = Decision(self._path(name), "subset", options=tuple(options), sizes=sizes)
-        return self._some(decision, options)
+        return self._some(decision, self._drawing(options))
 
     @abstractmethod
     def at(self, name: str) -> Self:
@@ -124,6 +132,15 @@ class Chooser(ABC):
     def _some(self, decision: Decision, options: Mapping[str, Factory]) -> nn.ModuleDict:
         """Answers ``subset``."""
 
+    def _drawing(self, options: Mapping[str, Factory]) -> Mapping[str, Factory]:
+        if not self._apart:
+            return options
+        seed = _draw()
+        return {
+            option: partial(_drawn_from, seed + i, factory)
+            for i, (option, factory) in enumerate(options.items())
+        }
+
     def _path(self, name: str) -> str:
         if not name or "." in (name[0], name[-1]):
             raise SpaceError(
@@ -141,6 +158,18 @@ class Chooser(ABC):
             f"A factory returns a torch.nn.Module, but option {option!r} of {decision.path!r} "
             f"returned {type(module).__name__}. Write lambda: Module(...)."
         )
+
+
+def _draw() -> int:
+    generator = torch.default_generator
+    return int(torch.randint(2**62, (), generator=generator, device="cpu"))
+
+
+def _drawn_from(seed: int, make: Callable[..., nn.Module], *arguments: Any) -> nn.Module:
+    """Makes a module with draws from a seed, and leaves torch's generator as it was."""
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(hash((seed, *arguments[1:])))
+        return make(*arguments)
 
 
 NetworkFunction = Callable[[Chooser, Task], nn.Module]

@@ -180,6 +180,8 @@ def _things(module: nn.Module) -> set[nn.Module | Tensor]:
 
 
 class _Mixer(Chooser):
+    _apart = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -116,8 +116,10 @@ class Supernet(nn.Module):
             for place in places(*self._built(architecture)):
                 self._initialise(place, shapes[place.name])
 
-    def _built(self, architecture: Mapping[str, Any]) -> tuple[nn.Module, Options]:
-        answers = Answers(architecture)
+    def _built(
+        self, architecture: Mapping[str, Any], *, apart: bool = False
+    ) -> tuple[nn.Module, Options]:
+        answers = Answers(architecture, apart=apart)
         return build_answered(self._network, self._task, answers), answers.options
 
     @contextmanager
@@ -151,7 +153,7 @@ class Supernet(nn.Module):
         key = Architecture(architecture)
         if key not in self._routes:
             with self._seeded():
-                network, options = self._built(key)
+                network, options = self._built(key, apart=True)
             # Its constants, too: its weights are the shared ones, wherever those are.
             network.to(self._device)
             bound = self._bound(key, places(network, options))
@@ -208,7 +210,7 @@ class Supernet(nn.Module):
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Returns a plain network with a copy of the weights that its route computes with."""
         with self._seeded():
-            network, options = self._built(architecture)
+            network, options = self._built(architecture, apart=True)
         network.to(self._device)
         with torch.no_grad():
             for place, shared, part in self._bound(architecture, places(network, options)):

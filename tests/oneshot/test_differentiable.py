@@ -83,7 +83,7 @@ def test_the_second_order_gradient_is_the_exact_one(tiny):
     gradients = torch.autograd.grad(loss, mixture.shared, create_graph=True)
     moved = dict(zip(map(id, mixture.shared), gradients, strict=True))
     bound = [(p, t - rate * moved[id(t)], part) for p, t, part in mixture._bound]
-    search._mixture = Mixture(mixture.network, bound, mixture.weights, {})
+    search._mixture = Mixture(mixture.network, bound, mixture._own, mixture.weights, {})
     exact = torch.autograd.grad(search._loss(batch, 0.0), alphas)
     search._mixture = mixture
     first = torch.autograd.grad(search._loss(batch, 0.0), alphas)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ogive import text
 from ogive.cli._call import _function
 from ogive.cli._exits import EXITS, exit_code, guarded
-from ogive.cli._print import _failures, _tested, print_json
+from ogive.cli._print import _failures, _tested, _trials, print_json
 from ogive.cli._search import _costs, _limits, _named
 from ogive.cli._spaces import _shortest
 from ogive.errors import (
@@ -234,6 +234,28 @@ def test_a_trial_is_told_by_what_was_measured_of_it(metrics, own, estimator, sai
         "maximize": [goal], "minimize": [], "task": own and {"metric": own}, "estimator": estimator,
     }  # fmt: skip
     assert told_by(summary, {"metrics": metrics, "costs": {"params": 9.0}}) == said
+
+
+def test_what_was_trained_after_an_estimator_had_ranked_it_is_in_the_table():
+    def trial(number, role, values, **metrics):
+        return {
+            "number": number, "role": role, "state": "complete", "fidelity": 1.0, "values": values,
+            "metrics": metrics, "costs": {}, "seconds": 1.0,
+        }  # fmt: skip
+
+    table = _trials({
+        "maximize": ["readout"], "minimize": [], "task": {"metric": "rmse"}, "estimator": "readout",
+        "trials": [
+            trial(0, "search", [7.0], readout=7.0),
+            trial(1, "finalist", [-0.5], rmse=0.5),
+            trial(2, "reference", [-0.25], rmse=0.25),
+            trial(3, "final", []),
+        ],
+    })  # fmt: skip
+    cells = {column.header: list(column.cells) for column in table.columns}
+    assert cells["trial"] == ["2", "1", "0"]
+    assert cells["RMSE"] == ["0.25", "0.5", text.NOTHING]
+    assert cells["readout"] == [text.NOTHING, text.NOTHING, "7"]
 
 
 def test_like_reasons_are_counted_together():

@@ -206,6 +206,19 @@ def test_where_the_reference_won_the_next_best_stands_beside_it(make, page):
     assert "A tie" not in text
 
 
+def test_what_was_trained_is_told_by_the_task_where_an_estimator_measures_the_goal(make, page):
+    summary = make(60)
+    reference = summary["reference"]
+    summary["best"] = {
+        key: reference[key] for key in ("number", "architecture", "metrics", "costs")
+    }
+    told = page(summary).text
+    best = re.search(r"best other reference accuracy [\d.]+ % [\d.]+ %", told)[0]
+    shown = page(summary | {"maximize": ["readout"], "estimator": "readout"})
+    assert best in shown.text
+    assert "chart-curves" in shown.charts
+
+
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [("better", "The found network is better: "), ("worse", "The found network is worse: ")],

@@ -35,10 +35,9 @@ def print_json(value: object) -> None:
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """Prints how a search stands: the best, what it is compared with, the trials, the budget."""
-    goal = [*summary["maximize"], *summary["minimize"]][0]
     for line in _lines(summary):
         console.print(line, soft_wrap=True, highlight=False)
-    console.print(_trials(summary, goal))
+    console.print(_trials(summary))
     if summary["stopped"] and summary["stopped"]["trials"]:
         console.print(text.stopped(summary["stopped"]), soft_wrap=True, highlight=False)
     for line in _failures(summary):
@@ -124,34 +123,30 @@ def _used(summary: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _trials(summary: Mapping[str, Any], goal: str) -> Table:
-    greater = goal in summary["maximize"]
+def _trials(summary: Mapping[str, Any]) -> Table:
+    """The best; those trained after an estimator had ranked them first, by the task's metric."""
+    goal = [*summary["maximize"], *summary["minimize"]][0]
     complete = [
-        trial
+        (text.told_by(summary, trial)[0], trial)
         for trial in summary["trials"]
         if trial["state"] == "complete"
+        and trial["values"]
         and "stopped_at" not in trial["metrics"]
-        and goal in (trial["metrics"] | trial["costs"])
     ]
-    complete.sort(key=lambda t: (t["metrics"] | t["costs"])[goal], reverse=greater)
+    complete.sort(key=lambda told: (told[0] != goal, told[1]["values"][0]), reverse=True)
     table = Table(box=None, pad_edge=False)
-    costs = list(dict.fromkeys(name for trial in complete for name in trial["costs"]))
-    for heading in (
-        "trial",
-        "role",
-        "fidelity",
-        text.label(goal),
-        *map(text.label, costs),
-        "time",
-    ):
+    metrics = list(dict.fromkeys(metric for metric, _ in complete)) or [goal]
+    costs = list(dict.fromkeys(name for _, trial in complete for name in trial["costs"]))
+    headings = ["trial", "role", "fidelity", *map(text.label, [*metrics, *costs]), "time"]
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "role" else "right")
-    for trial in complete[:_TOP]:
-        value = (trial["metrics"] | trial["costs"])[goal]
+    for metric, trial in complete[:_TOP]:
+        value = (trial["metrics"] | trial["costs"]).get(metric)
         table.add_row(
             str(trial["number"]),
             trial["role"],
             f"{trial['fidelity']:.2g}",
-            text.score(goal, value),
+            *(text.score(name, value if name == metric else None) for name in metrics),
             *(text.cost(name, trial["costs"].get(name)) for name in costs),
             text.duration(trial["seconds"]),
         )

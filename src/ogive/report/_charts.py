@@ -96,11 +96,13 @@ def front(search: Search, rows: Sequence[Row], name: str) -> list[Row]:
 
 def curves(search: Search) -> str:
     """The learning curves of those that were trained in full."""
-    goal = search.goal.name
-    rows = [row for row in search.rows if row.role != "search"]
-    rows = [row for row in rows if any(goal in point for point in row.curve)][:_MOST_CURVES]
-    if not rows:
+    trained = [row for row in search.rows if row.role != "search"]
+    seen = {name for row in trained for point in row.curve for name in point}
+    shown = next((told for told in (search.goal, search.own) if told.name in seen), None)
+    if shown is None:
         return ""
+    goal = shown.name
+    rows = [row for row in trained if any(goal in point for point in row.curve)][:_MOST_CURVES]
     figure = go.Figure()
     for index, row in enumerate(rows):
         # One that went on from a checkpoint begins where that was written.
@@ -120,7 +122,7 @@ def curves(search: Search) -> str:
         )
     values = [scaled(goal, p[goal]) for row in rows for p in row.curve if goal in p]
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=plain(axis_label(goal)), range=_window(values, search.goal.greater))
+    figure.update_yaxes(title=plain(axis_label(goal)), range=_window(values, shown.greater))
     return html(figure, "curves")
 
 

@@ -69,6 +69,13 @@ class Search:
         return self.objectives[0]
 
     @property
+    def own(self) -> Objective:
+        """The task's metric: what tells of trainings where an estimator alone measures the goal."""
+        task = self.part("task")
+        name = str(task.get("metric"))
+        return Objective(name, (task.get("metrics") or {}).get(name, True))
+
+    @property
     def tried(self) -> list[Row]:
         """The strategy's own trials that have a score."""
         return [row for row in self.scored if row.role == "search"]

@@ -182,13 +182,17 @@ def _reference(search: Search) -> dict[str, Any] | None:
 def _next_best(search: Search) -> Row | None:
     """The best network that was trained as long as the winner and is another one."""
     winner = search.winner
+    metric, _ = text.told_by(search.summary, search.part("best"))
+    told = search.goal if metric == search.goal.name else search.own
     role = "playoff" if winner is not None and winner.role == "playoff" else "finalist"
     rows = [
-        row
-        for row in search.scored
-        if row.role == role and (winner is None or row.architecture != winner.architecture)
+        (told.oriented(value), row)
+        for row in search.rows
+        if row.state == "complete" and row.role == role
+        if winner is None or row.architecture != winner.architecture
+        if (value := row.value(metric)) is not None
     ]
-    return max(rows, key=lambda row: search.goal.oriented(search.score(row)), default=None)
+    return max(rows, key=lambda scored: scored[0], default=(0.0, None))[1]
 
 
 def _rows(

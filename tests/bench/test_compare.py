@@ -341,6 +341,8 @@ def test_a_table_is_an_estimator(table: Table, tmp_path: Path) -> None:
         (["random"], {"protocol": "objectives"}, "hwnas_c10_edgegpu_latency"),
         (["random"], {"cost": "c10_test_acc_200_avg"}, "'queries' was given"),
         (["random"], {"queries": 0}, "must be positive"),
+        (["random"], {"seconds": 60}, "a budget of queries, but was given seconds=60"),
+        (["random"], {"protocol": "time", "queries": 9}, "a budget of seconds, but .* queries=9"),
         (["random"], {"protocol": "time", "seconds": math.inf}, "and finite, but got inf"),
         (["random"], {"protocol": "time", "seconds": math.nan}, "and finite, but got nan"),
         (["random"], {"seeds": 0}, "at least one seed"),
@@ -373,7 +375,7 @@ def test_a_table_without_what_is_to_be_compared_is_refused(table: Table) -> None
         (changed(a=np.nan), {"protocol": "objectives", "cost": "a"}, "has none by .* and 'a'"),
     ):
         with pytest.raises(SettingError, match=said):
-            compare(other, ["random"], queries=3, seeds=1, workers=1, **settings)
+            compare(other, ["random"], seeds=1, workers=1, **settings)
 
 
 def test_the_hypervolume_of_negative_signals_begins_at_the_least(table: Table) -> None:
@@ -460,7 +462,7 @@ def test_auto_is_asked_as_a_search_asks_it(table):
         ("objectives", 30, {"objectives": 2, "many": False}),
         ("queries", 1001, {"objectives": 1, "many": True}),
     ):
-        rules = _protocol(table, protocol, queries, 1.0, None, None, COST[protocol])
+        rules = _protocol(table, protocol, queries, None, None, None, COST[protocol])
         strategy = contenders("auto", table, rules)["auto"](table.space)
         assert {name: getattr(strategy, name) for name in like} == like
 

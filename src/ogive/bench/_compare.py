@@ -129,8 +129,8 @@ def compare(
     strategies: Contenders,
     *,
     protocol: ProtocolName = "queries",
-    queries: int = 300,
-    seconds: float = 12_000,
+    queries: int | None = None,
+    seconds: float | None = None,
     signal: str | None = None,
     report: str | None = None,
     cost: str | None = None,
@@ -151,8 +151,8 @@ def compare(
         protocol: ``queries``: the best signal by the number of full trainings; ``time``: that of
             NAS-Bench-201's paper, a signal after 12 epochs by the seconds that the trainings
             took; ``objectives``: hypervolume of signal and cost by the number of trainings.
-        queries: The budget in full trainings.
-        seconds: The budget of ``time``.
+        queries: The budget in full trainings, 300 by default; not of ``time``.
+        seconds: The budget of ``time``, 12,000 by default.
         signal: The column that strategies are told, larger is better; the table's own default
             without it.
         report: The column that is reported of what has the best signal.
@@ -184,8 +184,8 @@ def compare(
 def _protocol(
     table: Table,
     name: ProtocolName,
-    queries: int,
-    seconds: float,
+    queries: int | None,
+    seconds: float | None,
     signal: str | None,
     report: str | None,
     cost: str | None,
@@ -194,6 +194,15 @@ def _protocol(
         raise SettingError(
             f"A protocol must be a known one, but got {name!r}.{did_you_mean(name, _PROTOCOLS)}"
         )
+    budgets: dict[str, float | None] = {"queries": queries, "seconds": seconds}
+    unit, usual = ("seconds", 12_000) if name == "time" else ("queries", 300)
+    asked = budgets.pop(unit)
+    for other, value in budgets.items():
+        if value is not None:
+            raise SettingError(
+                f"The protocol {name!r} has a budget of {unit}, but was given {other}={value}. "
+                f"Give {unit}."
+            )
     told = signal or table.defaults["quick" if name == "time" else "signal"]
     known_as = table.signal(told)
     shown = report or table.report_of(told)
@@ -225,7 +234,7 @@ def _protocol(
         raise SettingError(
             f"Only the protocol 'objectives' looks at a cost, but {name!r} was given {cost!r}."
         )
-    budget = seconds if name == "time" else queries
+    budget = usual if asked is None else asked
     if not 0 < budget < math.inf:
         raise SettingError(f"A budget must be positive and finite, but got {budget}.")
     return Protocol(name, known_as, shown, float(budget), cost)

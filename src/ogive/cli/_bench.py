@@ -51,10 +51,16 @@ def bench(
             help="queries; time, as in NAS-Bench-201's paper; or objectives: signal and cost."
         ),
     ] = _Protocol.QUERIES,
-    queries: Annotated[int, typer.Option(min=1, help="Full trainings a seed.")] = 300,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Full trainings a seed, but of the protocol time; 300 by default."
+        ),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(help="Seconds of training a seed, of the protocol time.")
-    ] = 12_000,
+        float | None,
+        typer.Option(help="Seconds of training a seed, of the protocol time; 12,000 by default."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 50,
     seed: Annotated[int, typer.Option(help="The first of their seeds.")] = 0,
     signal: Annotated[

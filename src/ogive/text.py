@@ -104,6 +104,11 @@ def count(value: Any) -> str:
     return number(value, 3)
 
 
+def several(amount: float, of: str) -> str:
+    """An amount with what it is of: ``1 seed``, ``12,000 seconds``."""
+    return f"{amount:,.9g} {of}{'' if amount == 1 else 's'}"
+
+
 def size(architectures: Any) -> str:
     """How many architectures a space has: ``15,625``, ``2.9e+11``."""
     if not isinstance(architectures, int):

@@ -109,6 +109,13 @@ def test_a_comparison_is_told_whole(page):
     assert charts == ["chart-progress", "chart-reported"]
 
 
+def test_one_seed_and_one_training_are_said_as_such(page):
+    shown = page(make(row("a", 91.5), row("b", 90.0), seeds=[0], budget=1, at=[1]))
+    assert "1 seed a strategy" in shown.text
+    assert "after 1 training" in shown.text
+    assert not re.search(r"1 (seed|training)s", shown.text)
+
+
 def test_a_tie_is_called_a_tie(page):
     near = page(make(row("a", 91.50), row("b", 91.49), row("c", 90.0)))
     assert "a is ahead after 1,000 trainings; b cannot be told from it" in near.text

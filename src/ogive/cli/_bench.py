@@ -18,7 +18,7 @@ from rich.table import Table
 from ogive import bench as benches
 from ogive import report as reports
 from ogive.cli._print import output, print_json
-from ogive.text import finite, number
+from ogive.text import finite, number, several
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -148,7 +148,7 @@ def _print(summary: dict[str, Any], console: Console) -> None:
     unit = "seconds of training" if summary["protocol"] == "time" else "full trainings"
     console.print(
         f"[bold]{escape(summary['table'])}[/bold]: {summary['benchmark']}, "
-        f"{summary['architectures']:,} architectures, {len(summary['seeds'])} seeds\n"
+        f"{summary['architectures']:,} architectures, {several(len(summary['seeds']), 'seed')}\n"
         f"signal {summary['signal']}{best}{cost}, reported {summary['report']}\n"
         f"{'hypervolume' if front else 'regret'} by {unit}:",
         soft_wrap=True,

@@ -16,7 +16,7 @@ from ogive import __version__
 from ogive.report._figure import LINES, html, plain
 from ogive.report._page import write_page
 from ogive.report._records import JSON
-from ogive.text import number
+from ogive.text import number, several
 
 __all__ = ["write_comparison"]
 
@@ -85,7 +85,7 @@ class _Read:
         return f"hypervolume with {name}" if self.of_front else name
 
     def spent(self, amount: float) -> str:
-        return f"{amount:,.9g} {'seconds' if self.in_seconds else 'trainings'}"
+        return several(amount, "second" if self.in_seconds else "training")
 
 
 def _or_least(value: float | None) -> float:
@@ -146,7 +146,7 @@ def _tiles(read: _Read) -> list[dict[str, str]]:
     summary, goal = read.summary, read.summary["goal"]
     tiles = [
         (f"{summary['architectures']:,}", f"architectures of {summary['benchmark']}"),
-        (str(len(summary["seeds"])), "seeds a strategy"),
+        (several(len(summary["seeds"]), "seed"), "a strategy"),
         (read.spent(summary["budget"]), "a seed may spend"),
     ]
     if not read.of_front:

@@ -471,6 +471,31 @@ def test_limits_that_no_architecture_meets_are_refused_before_training(tmp_path)
         search(narrow, "digits", limits={"watts": 3}, out=tmp_path / "own", **settings)
 
 
+def test_ctrl_c_writes_what_there_is_also_where_nothing_is_within_the_limits_again(tmp_path):
+    watts = [4.0]
+
+    def press(snapshot):
+        if snapshot.counts.get("complete") and watts == [4.0]:
+            watts[0] = 6.0
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = search(
+        narrow,
+        "digits",
+        trials=4,
+        workers=1,
+        executor=SerialExecutor(),
+        recipe=replace(QUICK, epochs=1),
+        costs={"watts": lambda network, task, batch_size: watts[0]},
+        limits={"watts": 5},
+        out=tmp_path,
+        progress=press,
+    )
+    assert result.status == "interrupted"
+    assert result.bundle is None
+    assert result.report.exists()
+
+
 @pytest.mark.parametrize("metric", ["auc", "r2"])
 def test_an_objective_without_a_value_is_told_of_before_training(tmp_path, metric):
     inputs = np.arange(120.0).reshape(60, 2)

@@ -31,6 +31,7 @@ from ogive.errors import (
     BudgetError,
     BundleError,
     JournalError,
+    LimitError,
     OgiveError,
     SettingError,
     TrialFailed,
@@ -454,7 +455,9 @@ class _Search:
         """The best so far, exported and verified; the test split stays sealed."""
         extra: dict[str, Any] = {"status": "interrupted"}
         if self._setup.trains:
-            chosen = _handover.choose(self._setup, loop.finals, loop.state)
+            chosen = None
+            with suppress(LimitError):  # Another one may be within the limits at the end.
+                chosen = _handover.choose(self._setup, loop.finals, loop.state)
             if chosen is not None:
                 self._chosen = chosen
                 summary = {**summary_of(loop.state, self._setup.folder), **extra}

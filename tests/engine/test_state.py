@@ -80,6 +80,26 @@ def test_the_first_word_on_a_trial_counts():
     assert state.epochs == 2
 
 
+@pytest.mark.parametrize(
+    ("budget", "closed"),
+    [
+        ({"trials": 9, "seconds": None}, "trials"),
+        ({"trials": 9, "seconds": 60.0}, "trials"),
+        ({"trials": 12, "seconds": None}, None),
+        ({"trials": None, "seconds": 60.0}, None),
+    ],
+)
+def test_with_more_of_what_closed_it_a_search_goes_on(budget, closed):
+    me, again = Me(), Me(name="again")
+    events = [
+        me.entered({"trials": 9, "seconds": None}),
+        me.event("closed", reason="trials"),
+        me.event("left"),
+    ]
+    assert state_with(*events, again.entered(budget)).closed == closed
+    assert state_with(*events, me.event("tested"), again.entered(budget)).closed == "trials"
+
+
 @pytest.mark.parametrize("metrics", [{"accuracy": float("nan")}, {"loss": 1.0}, {}])
 def test_a_trial_without_its_objective_failed(metrics):
     me = Me()

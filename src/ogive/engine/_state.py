@@ -156,7 +156,7 @@ class SearchState:
             case "opened":
                 self.opened = dict(event)
             case "entered":
-                self.budget = event["budget"]
+                self._give(event["budget"])
                 self.processes[event["process"]] = _Process(
                     event["host"], event["pid"], event["born"], at, at
                 )
@@ -184,6 +184,16 @@ class SearchState:
             case "done":
                 self.done = True
         return None
+
+    def _give(self, budget: dict[str, Any]) -> None:
+        """With more of what had closed the search it goes on, unless its end is being written."""
+        name = "seconds" if self.closed == "time" else self.closed
+        before = None if name is None else self.budget.get(name)
+        now = budget.get(str(name))
+        more = before is not None and (now is None or now > before)
+        if more and self.tested is None and self.handing is None:
+            self.closed = None
+        self.budget = budget
 
     def _start(self, event: Mapping[str, Any]) -> Trial:
         trial = Trial(

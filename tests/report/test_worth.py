@@ -59,3 +59,14 @@ def test_noise_is_not_believed(make):
 @pytest.mark.parametrize("trials", [0, 1, ENOUGH // 2])
 def test_few_architectures_say_nothing(make, trials):
     assert found(make(trials)).decisions == ()
+
+
+def test_numbers_beyond_float32_are_told_apart(make):
+    def scaled(factor):
+        summary = make(60)
+        for trial in summary["trials"]:
+            lr = trial["architecture"]["recipe.lr"]
+            trial["architecture"] = {**trial["architecture"], "recipe.lr": factor * lr}
+        return [(decision.path, decision.share) for decision in found(summary).decisions]
+
+    assert scaled(2.0**400) == scaled(1.0)

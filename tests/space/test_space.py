@@ -442,9 +442,12 @@ def test_what_is_no_architecture_says_why(decided, said):
     [
         ("categorical", {"options": ()}, "at least one option"),
         ("ordinal", {"options": (1, 1)}, "must differ"),
-        ("integer", {"low": 3, "high": 1}, "low <= high"),
+        ("integer", {"low": 3, "high": 1}, "low <= high must hold"),
         ("integer", {"low": 0, "high": 5, "step": 2}, "whole number of steps"),
         ("real", {"low": 0.0, "high": 1.0, "log": True}, "must be positive"),
+        ("real", {"low": 0.0, "high": math.inf}, "low <= high must hold between finite"),
+        ("real", {"low": -1e308, "high": 1e308}, "high - low must be a finite float"),
+        ("real", {"low": 1e-300, "high": 1e300, "log": True}, "high / low must be a finite float"),
         ("subset", {"options": ("a",), "sizes": (2,)}, "between 0 and all"),
         ("subset", {"options": ("a", "b"), "sizes": (1, 1)}, "sizes of a subset must differ"),
     ],

@@ -131,7 +131,10 @@ def _columns(search: Search, rows: Sequence[Row]) -> dict[str, Array]:
 
 def _codes(values: Sequence[Any]) -> Array:
     if all(value is None or _is_number(value) for value in values):
-        return np.array([math.nan if value is None else float(value) for value in values])
+        numbers = np.array([math.nan if value is None else float(value) for value in values])
+        # Their order is all that trees see; the forest would make float32 of the numbers.
+        order = np.searchsorted(np.unique(numbers[~np.isnan(numbers)]), numbers)
+        return np.where(np.isnan(numbers), math.nan, order)
     codes = {
         label: code for code, label in enumerate(sorted({option_label(value) for value in values}))
     }

@@ -106,13 +106,19 @@ class Decision:
             )
 
     def _check_range(self) -> None:
-        if not self.low <= self.high or not math.isfinite(self.high - self.low):
+        if not (self.low <= self.high and math.isfinite(self.low) and math.isfinite(self.high)):
             raise SpaceError(
-                f"low <= high must hold, but {self.path!r} has low={self.low}, high={self.high}."
+                f"low <= high must hold between finite numbers, but {self.path!r} has "
+                f"low={self.low}, high={self.high}."
             )
         if self.log and self.low <= 0:
             raise SpaceError(
                 f"A logarithmic range must be positive, but {self.path!r} has low={self.low}."
+            )
+        if not math.isfinite(self.high / self.low if self.log else self.high - self.low):
+            raise SpaceError(
+                f"{'high / low' if self.log else 'high - low'} must be a finite float, but "
+                f"{self.path!r} has low={self.low}, high={self.high}. Choose a narrower range."
             )
         if self.log and self.step != 1:
             raise SpaceError(

@@ -44,6 +44,7 @@ class GridSearch(Strategy):
 
     Raises:
         SettingError: Unless ``points`` is an integer above 1.
+        SpaceError: If no point of the grid is valid.
     """
 
     multiobjective = True
@@ -62,6 +63,7 @@ class GridSearch(Strategy):
         self.start_from = tuple(map(space.validate, start_from))
         self._grid = _grid(space, points)
         self._tried = Tried(self._grid)
+        self._spread(0)  # Where no point is valid it says so.
         self._place = 0  # Where the spread goes on: everything before was tried.
         if self._grid.size <= _IN_ORDER:
             self._patience = 0

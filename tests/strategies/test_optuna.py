@@ -266,6 +266,13 @@ def test_subsets_have_a_right_size_and_are_known_again():
         assert taken == told.architecture["inputs"]
 
 
+def test_options_of_a_subset_that_read_alike_have_names_of_their_own():
+    space = SearchSpace([Decision("heads", "subset", options=(1, "1", 2), sizes=(1, 2))])
+    trials = play(OptunaSampler(space), lambda *_: 1.0, 20)
+    assert {t.architecture["heads"] for t in trials} == set(space["heads"].values())
+    assert space["heads"].members == ["heads[1]", "heads['1']", "heads[2]"]
+
+
 def test_options_that_optuna_cannot_store():
     space = SearchSpace([Decision("shape", "categorical", options=((1, 2), (3, 4), "flat"))])
     trials = play(OptunaSampler(space), lambda *_: 1.0, 10)

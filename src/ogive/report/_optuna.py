@@ -147,9 +147,8 @@ def _parameters(
             yield path, value, kinds.FloatDistribution(low, high, log=decision.log)
         case "subset":
             assert isinstance(value, tuple)
-            for option in decision.options:
-                among = kinds.CategoricalDistribution((False, True))
-                yield f"{path}[{option}]", option in value, among
+            for name, option in zip(decision.members, decision.options, strict=True):
+                yield name, option in value, kinds.CategoricalDistribution((False, True))
         case _:  # An ordinal one by its values, which say more than their places.
             among = kinds.CategoricalDistribution([_plain(option) for option in decision.options])
             yield path, _plain(value), among

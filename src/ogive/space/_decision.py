@@ -206,6 +206,14 @@ class Decision:
         """Returns the options that a value takes: those of a subset, else itself alone."""
         return tuple(value) if self.kind == "subset" else (value,)
 
+    @property
+    def members(self) -> list[str]:
+        """A name for each option of a subset, as a question of its own: ``path[option]``."""
+        texts = [str(option) for option in self.options]
+        if len(set(texts)) < len(texts):  # 1 and "1"
+            texts = [repr(option) for option in self.options]
+        return [f"{self.path}[{text}]" for text in texts]
+
     def default(self) -> Value:
         """Its first value."""
         return self.low if self.kind == "real" else next(iter(self.values()))

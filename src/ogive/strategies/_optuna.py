@@ -235,8 +235,7 @@ def _suggested(trial: optuna.Trial, rng: Random, decision: Decision) -> Value:
         case "real":
             return trial.suggest_float(path, decision.low, decision.high, log=decision.log)
         case "subset":
-            names = _members(decision)
-            taken = [trial.suggest_categorical(name, (False, True)) for name in names]
+            taken = [trial.suggest_categorical(name, (False, True)) for name in decision.members]
             return _admitted(decision, taken, rng)
 
 
@@ -250,7 +249,7 @@ def _parameters(decision: Decision, value: Value) -> dict[str, Any]:
         case "subset":
             assert isinstance(value, tuple)
             taken = [option in value for option in decision.options]
-            return dict(zip(_members(decision), taken, strict=True))
+            return dict(zip(decision.members, taken, strict=True))
         case _:
             return {decision.path: value}
 
@@ -258,10 +257,6 @@ def _parameters(decision: Decision, value: Value) -> dict[str, Any]:
 def _label(option: Value) -> Any:
     """The option as Optuna may store it."""
     return repr(option) if isinstance(option, tuple) else option
-
-
-def _members(decision: Decision) -> list[str]:
-    return [f"{decision.path}[{option}]" for option in decision.options]
 
 
 def _admitted(decision: Decision, taken: Sequence[bool], rng: Random) -> Value:

@@ -470,3 +470,5 @@ def test_auto_is_asked_as_a_search_asks_it(table):
 def test_strategies_of_one_objective_are_not_compared_by_two(table):
     with pytest.raises(SettingError, match="BayesianOptimization looks at the first alone"):
         compare(table, ["random", "bo"], protocol="objectives", cost=COST["objectives"])
+    with pytest.raises(SettingError, match="for two objectives, but there are 1"):
+        compare(table, ["mobo:acquisition=ehvi"], queries=1)

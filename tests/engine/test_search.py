@@ -677,6 +677,8 @@ def test_a_search_for_several_needs_a_strategy_that_weighs_them(tmp_path):
         estimated(tmp_path, estimator=two, strategy="bo", minimize="price")
     with pytest.raises(SettingError, match=r"Auto looks at the first alone"):
         estimated(tmp_path, estimator=two, strategy=Auto(SPACE), minimize="price")
+    with pytest.raises(SettingError, match="for two objectives, but there are 1"):
+        estimated(tmp_path, strategy="mobo:acquisition=ehvi")
     assert len(estimated(tmp_path, estimator=two, strategy="local", minimize="price").trials) == 60
 
 

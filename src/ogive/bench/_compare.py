@@ -173,9 +173,7 @@ def compare(
     if not numbers:
         raise SettingError("A comparison needs at least one seed, but got none. Ask for 50.")
     for make in made.values():  # What is wrong is said before the others have run for hours.
-        strategy = make(_space(table, rules))
-        if rules.cost is not None:
-            known.check_weighs(strategy)
+        known.check_weighs(make(_space(table, rules)), 1 + (rules.cost is not None))
     marks = _marks(rules, at)
     traces = _played(table, rules, made, numbers, workers or cores(), progress)
     return Comparison(table, rules, numbers, traces, marks)

@@ -323,8 +323,7 @@ def set_up(
             trials=budget.trials,
         ),
     )
-    if len(objectives.names) > 1:
-        strategies.check_weighs(strategy)
+    strategies.check_weighs(strategy, len(objectives.names))
     return Setup(
         network=function,
         task=given,

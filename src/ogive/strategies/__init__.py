@@ -96,13 +96,15 @@ MULTIOBJECTIVE = tuple(name for name, kind in STRATEGIES.items() if kind.multiob
 """The names of those that weigh several objectives."""
 
 
-def check_weighs(strategy: Strategy) -> None:
-    """Refuses a strategy of one objective where there are several.
+def check_weighs(strategy: Strategy, objectives: int) -> None:
+    """Refuses a strategy that does not weigh so many objectives.
 
     Raises:
-        SettingError: If it looks at the first alone.
+        SettingError: If it looks at the first of several alone, or needs another number of them.
     """
-    if not strategy.multiobjective:
+    if isinstance(strategy, MultiObjective):
+        strategy.check_weighs(objectives)
+    if objectives > 1 and not strategy.multiobjective:
         raise SettingError(
             f"Several objectives need a strategy that weighs them, but {type(strategy).__name__} "
             f"looks at the first alone. Take one of {', '.join(MULTIOBJECTIVE)}, or make a cost a "

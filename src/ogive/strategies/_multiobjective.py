@@ -87,6 +87,14 @@ class MultiObjective(Strategy):
             space, initial=initial, side=features, graph=graph, start_from=self.start_from
         )
 
+    def check_weighs(self, objectives: int) -> None:
+        """Raises a SettingError where the acquisition is not for so many objectives."""
+        if self.acquisition == "ehvi" and objectives != 2:
+            raise SettingError(
+                f"acquisition='ehvi' is for two objectives, but there are {objectives}. "
+                "Leave it out, or use 'parego'."
+            )
+
     def tell(self, trial: Trial) -> None:
         self._search.tell(trial)
 
@@ -132,11 +140,7 @@ class MultiObjective(Strategy):
         values = self._search.surrogate.values
         if not exact:
             return [values("weighted", _weighted(objectives, rng))]
-        if objectives != 2:
-            raise SettingError(
-                f"acquisition='ehvi' is for two objectives, but there are {objectives}. "
-                "Leave it out, or use 'parego'."
-            )
+        self.check_weighs(objectives)
         return [values(f"objective {i}", _column(i), levelled) for i in range(2)]
 
 

@@ -18,9 +18,9 @@ _SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "auc"})
 
 _COSTS = {
     "params": ("parameters", ""),
-    "size_mb": ("size", " MB"),
+    "size_mb": ("size", " MiB"),
     "macs": ("multiply-adds", ""),
-    "memory_mb": ("memory", " MB"),
+    "memory_mb": ("memory", " MiB"),
     "latency_ms": ("latency", " ms"),
 }
 _METRICS = {"auc": "AUC", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "macro_f1": "macro F1"}

@@ -99,6 +99,11 @@ def test_what_is_no_number_is_null(capsys):
     assert found == {"loss": None, "curve": [{"loss": None}, {"loss": 0.5}]}
 
 
+def test_what_is_counted_in_mebibytes_says_so():
+    assert text.cost("size_mb", 2.0) == "2 MiB"
+    assert text.axis_label("memory_mb") == "memory (MiB)"
+
+
 def test_a_count_that_rounds_up_has_the_next_unit():
     assert [text.count(n) for n in (999, 999_499, 999_500, -999_999_999)] == [
         "999",

@@ -45,8 +45,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="COST=MOST",
-            help="What the network may cost: params, size_mb, macs, memory_mb, latency_ms. "
-            "Repeatable.",
+            help="What the network may cost: params, macs, size_mb and memory_mb (in MiB), "
+            "latency_ms. Repeatable.",
         ),
     ] = None,
     cost: Annotated[

@@ -94,8 +94,8 @@ def search(
             seconds. Ten minutes if no budget of any kind is given.
         trials: How many trainings of any length, those of the finals included.
         epochs: How many epochs of training in all.
-        limits: The most that a network may cost: ``params``, ``size_mb``, ``macs``,
-            ``memory_mb``, ``latency_ms``, or one of ``costs``.
+        limits: The most that a network may cost: ``params``, ``macs``, ``size_mb`` and
+            ``memory_mb`` (in MiB), ``latency_ms``, or one of ``costs``.
         costs: Costs of your own, as functions of a network on the CPU, its task and the batch size
             of training. They take the place of those of the same name: ``{"latency_ms":
             "phone.json"}``, a file that :meth:`LatencyPredictor.save` wrote, is the latency of

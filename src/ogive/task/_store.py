@@ -143,8 +143,8 @@ def keep(
     if path is None:
         if whole.nbytes > IN_MEMORY:
             raise TaskError(
-                f"Up to {IN_MEMORY >> 20} MB of data are held in memory, but these take "
-                f"{whole.nbytes >> 20} MB. Give cache= a folder to keep them in a file."
+                f"Up to {IN_MEMORY >> 20} MiB of data are held in memory, but these take "
+                f"{whole.nbytes >> 20} MiB. Give cache= a folder to keep them in a file."
             )
         array = np.empty(shape, dtype)
         return _fill(read, whole, progress, array, array.__setitem__)
@@ -205,8 +205,8 @@ def _written(path: Path, whole: Array) -> Iterator[Any]:
         free = shutil.disk_usage(path.parent).free
         if free < whole.nbytes:
             raise TaskError(
-                f"The cache folder {path.parent} must have {whole.nbytes >> 20} MB free for this "
-                f"data, but has {free >> 20} MB. Free some, choose a smaller size=, or give "
+                f"The cache folder {path.parent} must have {whole.nbytes >> 20} MiB free for this "
+                f"data, but has {free >> 20} MiB. Free some, choose a smaller size=, or give "
                 "another folder."
             )
         with part.open("wb") as file:
@@ -216,7 +216,7 @@ def _written(path: Path, whole: Array) -> Iterator[Any]:
         part.replace(path)
     except OSError as error:
         raise TaskError(
-            f"The cache folder {path.parent} must be writable and have {whole.nbytes >> 20} MB "
+            f"The cache folder {path.parent} must be writable and have {whole.nbytes >> 20} MiB "
             f"free, but writing failed ({error}). Free some space or give another folder."
         ) from error
     finally:

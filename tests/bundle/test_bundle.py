@@ -209,6 +209,10 @@ ROWS = {
         "size colour",
         "size,colour\n1e39,red\n-3.4028235e38,red\n\uff11\uff12,red\n1_0,red\n",
     ),
+    "durations": (
+        "size colour",
+        "size,colour\n0 days 00:00:02.500000,red\n-1 days +23:59:59,red\n2 days,red\n1 days 1:00:00,red\n",
+    ),
     "codes with decimals": ("size code", "size,code\n1,2.0\n2,1\n3,\n"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from datetime import datetime
@@ -175,6 +176,15 @@ def test_what_a_column_holds(values: Any, kind: str) -> None:
     column = _column(_load_column(values), values)
     assert column is not None
     assert column["type"] == kind
+
+
+def test_durations_are_the_same_seconds_in_a_frame_and_in_a_file_of_it() -> None:
+    frame = pd.DataFrame({"column": pd.to_timedelta([0, 3600, -1800.5, None], unit="s")})
+    file = pd.read_csv(io.StringIO(frame.assign(noise=0.5).to_csv(index=False)))
+    for values in (frame["column"], file["column"]):
+        task = _load_column(pd.concat([values] * 15, ignore_index=True))
+        raw = raw_inputs(task.preprocessing(), file)[:, :2]
+        np.testing.assert_array_equal(raw, [[0, 0], [3600, 0], [-1800.5, 0], [np.nan, 1]])
 
 
 def test_a_date_that_stands_for_never_is_a_date() -> None:

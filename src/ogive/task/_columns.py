@@ -12,7 +12,7 @@ import pandas as pd
 
 from ogive.errors import TaskError
 
-__all__ = ["ISO_DATE", "MISSING", "Column", "clean", "find_column", "is_text"]
+__all__ = ["DURATION", "ISO_DATE", "MISSING", "Column", "clean", "find_column", "is_text"]
 
 Floats = npt.NDArray[np.float64]
 ColumnType = Literal["number", "boolean", "date", "category"]
@@ -30,6 +30,8 @@ _USUAL_DATE: Final = (
     r"(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:[0-5]\d)?)?"
 )
 """The most usual of them, without looking ahead or back: so a whole column is matched at once."""
+DURATION: Final = r"(-?[0-9]+) days(?: \+?([0-9]{2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,9})?))?"
+"""A duration as pandas writes it, which is a number of seconds: ``-1 days +23:30:00`` is -1,800."""
 
 UNKNOWN_CODE: Final = 0
 """A category that training did not have (or had too rarely to keep)."""
@@ -174,7 +176,7 @@ def _find_typed(
         if _is_index(name, present):
             return None, f"Column {name!r} numbers the rows; left out."
         return _number(name, present, flag)
-    numbers = pd.to_numeric(present, errors="coerce")
+    numbers = _numbers_in(present)
     if numbers.notna().all():
         return _find_typed(name, numbers, flag)
     if numbers.notna().mean() >= _NUMERIC_SHARE:
@@ -259,10 +261,20 @@ def _to_numbers(column: pd.Series[Any]) -> Floats:
         )
     if pd.api.types.is_timedelta64_dtype(column):
         column = column.dt.total_seconds()
-    numbers = pd.to_numeric(clean(column), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    numbers = _numbers_in(clean(column)).to_numpy(np.float64, na_value=np.nan)
     # Beyond the largest float32 a number would become infinite.
     limit = float(np.finfo(np.float32).max)
     return np.asarray(np.where(np.abs(numbers) <= limit, numbers, np.nan), np.float64)
+
+
+def _numbers_in(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers, and those of seconds in durations; NaN where there is neither."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    if not is_text(column) or numbers.notna().all():
+        return numbers
+    parts = column.where(numbers.isna()).str.extract(f"^{DURATION}$").astype(np.float64)
+    seconds = parts.fillna({1: 0, 2: 0, 3: 0}) @ np.array([_DAY_S, 3600, 60, 1])
+    return numbers.where(numbers.notna(), seconds)
 
 
 def _to_booleans(column: pd.Series[Any]) -> Floats:

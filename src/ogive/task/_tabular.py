@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ogive.errors import TaskError, did_you_mean
 from ogive.task._archives import texts
-from ogive.task._columns import ISO_DATE, MISSING, MISSING_CODE, Column, find_column
+from ogive.task._columns import DURATION, ISO_DATE, MISSING, MISSING_CODE, Column, find_column
 from ogive.task._inputs import Divide, Inputs, Options, Prepared
 from ogive.task._split import Split
 from ogive.task._store import BY_VALUE, keep
@@ -140,6 +140,7 @@ class TableInputs(Inputs):
             "columns": [column.to_json() for column in self.columns],
             "missing": list(MISSING),
             "dates": ISO_DATE,
+            "durations": DURATION,
             "dtype": "float32",
             "shape": list(self.shape),
         }

@@ -37,7 +37,11 @@ def numbers(column, text):
 
 def number(text):
     """Not a number where it is none, or beyond the largest of the network's."""
+    duration = re.fullmatch(SPEC["inputs"]["durations"], text)
     try:
+        if duration:
+            days, hours, minutes, seconds = map(float, duration.groups("0"))
+            return 86400 * days + 3600 * hours + 60 * minutes + seconds
         found = float(text) if text.isascii() and "_" not in text else np.nan
     except ValueError:
         return np.nan

@@ -462,7 +462,8 @@ class _Search:
                 self._chosen = chosen
                 summary = {**summary_of(loop.state, self._setup.folder), **extra}
                 extra["best"] = best_of(chosen.trial, chosen.costs)
-                extra["bundle"] = _handover.export(self._setup, chosen, summary)
+                with suppress(BundleError):  # It is said at the end, if it holds for the winner.
+                    extra["bundle"] = _handover.export(self._setup, chosen, summary)
                 extra["graph"] = _handover.graph(self._setup, chosen)
         self._write(loop.state, extra)
 

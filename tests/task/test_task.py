@@ -140,16 +140,21 @@ def test_training_by_the_loss_lifts_the_score(name: str) -> None:
     assert after[task.metric] > max(0.3, before[task.metric])
 
 
-def test_the_loss_takes_soft_targets_smoothing_and_weights() -> None:
+def test_the_loss_takes_soft_targets_and_smoothing() -> None:
     task = TASKS["digits"]
     outputs, targets = torch.randn(8, 10), torch.arange(8)
     soft = nn.functional.one_hot(targets, 10).float()
     torch.testing.assert_close(task.loss(outputs, soft), task.loss(outputs, targets))
     assert task.loss(outputs, targets, smoothing=0.1) != task.loss(outputs, targets)
-    weights = task.class_weights()
-    counts = torch.from_numpy(np.bincount(task.train.targets))
-    torch.testing.assert_close(weights * counts, torch.full((10,), len(task.train) / 10))
-    assert task.loss(outputs, targets, weights=weights).ndim == 0
+
+
+def test_for_balanced_accuracy_what_tells_nothing_apart_prefers_no_class() -> None:
+    targets = np.repeat(["common", "some", "rare"], [900, 80, 20])
+    for metric, alike in (("balanced_accuracy", True), ("accuracy", False)):
+        task = load((np.random.default_rng(0).normal(size=(1000, 2)), targets), metric=metric)
+        outputs = torch.zeros(len(task.train), 3, requires_grad=True)
+        task.loss(outputs, task.train.take()[1]).backward()
+        assert bool((outputs.grad.sum(0).abs() < 1e-5).all()) == alike
 
 
 def test_a_loss_of_values_is_of_the_standardised_ones() -> None:

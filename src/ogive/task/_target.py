@@ -41,9 +41,7 @@ class Target(ABC):
         """How many numbers a network puts out for a sample."""
 
     @abstractmethod
-    def loss(
-        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
-    ) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         """The training loss, a scalar, of a network's outputs ``(batch, outputs)``."""
 
     @abstractmethod
@@ -81,12 +79,8 @@ class Classes(Target):
     def outputs(self) -> int:
         return len(self.names)
 
-    def loss(
-        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
-    ) -> Tensor:
-        return functional.cross_entropy(
-            outputs, targets, weight=weights, label_smoothing=smoothing
-        )
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
 
     def finisher(self) -> nn.Module:
         return nn.Softmax(dim=1)
@@ -135,11 +129,9 @@ class Value(Target):
     def outputs(self) -> int:
         return 1
 
-    def loss(
-        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
-    ) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         """The mean squared error of the standardised value; there is nothing to smooth."""
-        del smoothing, weights
+        del smoothing
         standard = (targets.to(outputs.dtype) - self.mean) / self.std
         return functional.mse_loss(outputs[:, 0], standard)
 

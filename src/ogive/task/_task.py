@@ -144,29 +144,27 @@ class Task:
         """
         return self.target.finisher()
 
-    def loss(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        *,
-        smoothing: float = 0.0,
-        weights: Tensor | None = None,
-    ) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """The training loss, a scalar: cross-entropy, or the squared error of standardised values.
+
+        Where balanced accuracy is the metric, the logarithms of the classes' shares of the
+        training split are added to the outputs, so that what the network itself says takes all
+        classes for equally frequent (Menon et al. 2021, arXiv:2007.07314, the logit-adjusted loss).
 
         Args:
             outputs: Of the network, ``(batch, outputs)``.
             targets: As ``Split.take`` gives them, ``(batch,)``; or probabilities
                 ``(batch, classes)``.
             smoothing: Of the labels.
-            weights: Of the classes, ``(classes,)``, such as ``class_weights()``.
         """
-        return self.target.loss(outputs, targets, smoothing, weights)
+        if self.metric == "balanced_accuracy":
+            outputs = outputs + self._log_shares.to(outputs.device)
+        return self.target.loss(outputs, targets, smoothing)
 
-    def class_weights(self) -> Tensor:
-        """A weight for each class, ``(classes,)``, so that all weigh the same in training."""
+    @cached_property
+    def _log_shares(self) -> Tensor:
         counts = np.bincount(self.train.targets, minlength=self.outputs)
-        return torch.from_numpy(counts.sum() / (len(counts) * counts)).float()
+        return torch.from_numpy(np.log(np.maximum(counts, 1) / counts.sum())).float()
 
     def score(self, finished: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, float]:
         """All metrics of this problem.

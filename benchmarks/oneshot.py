@@ -95,7 +95,7 @@ def measured(data, space):
 
 def length(price, seconds):
     """The epochs that there is time for, from the price of the first and of a further one."""
-    first, further = price
+    first, further = price[0], max(price[1], 1e-3)
     return max(2, math.floor(1 + (seconds - first) / further))
 
 

@@ -35,13 +35,13 @@ def tried(tmp_path):
 def prepared(tmp_path):
     """Makes the setup of a search of digits, with the defaults but for what is given."""
 
-    def prepare(network, limits, recipe=None, costs=None, task="digits"):
+    def prepare(network, limits, recipe=None, costs=None, task="digits", maximize=None):
         return set_up(
             network,
             task,
             budget=Budget(trials=2),
             limits=limits,
-            maximize=None,
+            maximize=maximize,
             minimize=(),
             strategy="random",
             start_from=(),

@@ -580,6 +580,13 @@ def test_costs_of_ones_own_stand_beside_the_others_or_in_their_place(prepared):
         prepared(narrow, limits, QUICK)
 
 
+def test_networks_are_trained_for_the_metric_that_the_search_names(prepared):
+    rare = np.random.default_rng(0).normal(size=(300, 4)), np.arange(300) < 30
+    assert prepared(None, {}, task=rare).task.metric == "balanced_accuracy"
+    assert prepared(None, {}, task=rare, maximize="accuracy").task.metric == "accuracy"
+    assert prepared(None, {}, task=rare, maximize="macro_f1").task.metric == "macro_f1"
+
+
 def test_a_cost_may_be_a_latency_predictor_that_was_saved(prepared, tmp_path):
     digits, widths = task.load("digits"), [4, 8, 16] * 4
     networks = [build(narrow, digits, Architecture({"width": width})) for width in widths]

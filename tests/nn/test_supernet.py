@@ -286,6 +286,12 @@ def test_buffers_that_a_layer_changes_are_shared(digits, images, tmp_path):
     architectures = [{"width": width, "extra": extra} for width in (4, 6) for extra in (0, 1)]
     for architecture in architectures[:3]:
         supernet(architecture, images)
+    resumed = Supernet(counted, digits, supernet.space)
+    early = resumed.route(architectures[0])  # made before the state is loaded, as a mixture is
+    resumed.load_state_dict(supernet.state_dict())
+    early(images)
+    seen = [each.extract(architectures[0])[0][0].seen for each in (supernet, resumed)]
+    assert seen[1] == seen[0] + len(images)
     supernet.save(tmp_path / "weights.safetensors")
     loaded = Supernet(counted, digits, supernet.space, seed=1)
     loaded.load(tmp_path / "weights.safetensors")

@@ -448,6 +448,7 @@ def test_what_is_no_architecture_says_why(decided, said):
         ("real", {"low": 0.0, "high": math.inf}, "low <= high must hold between finite"),
         ("real", {"low": -1e308, "high": 1e308}, "high - low must be a finite float"),
         ("real", {"low": 1e-300, "high": 1e300, "log": True}, "high / low must be a finite float"),
+        ("integer", {"low": 0, "high": 10**400}, "high - low must be a finite float"),
         ("subset", {"options": ("a",), "sizes": (2,)}, "between 0 and all"),
         ("subset", {"options": ("a", "b"), "sizes": (1, 1)}, "sizes of a subset must differ"),
     ],

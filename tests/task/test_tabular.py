@@ -170,6 +170,8 @@ def test_a_number_that_cannot_be_read_is_missing() -> None:
         ([f"2024-05-{1 + day % 31:02} {day % 24}:40" for day in range(60)], "date"),
         (pd.to_timedelta(np.arange(60), unit="h"), "number"),
         (pd.period_range("2020-01", periods=60, freq="M"), "date"),
+        (pd.period_range("2020-01", periods=60, freq="Q"), "date"),
+        (pd.period_range("2020-01", periods=60, freq="W"), "date"),
     ],
 )
 def test_what_a_column_holds(values: Any, kind: str) -> None:

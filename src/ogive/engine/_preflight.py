@@ -103,8 +103,10 @@ def preflight(
     check(setup.network, setup.task, setup.space, seed=setup.seed)
     rng = Random(setup.seed)
     waking = [executor.submit(wake, setup.bench) for _ in range(workers or cores())]
+    exporting = time.time()
     if setup.bundle and setup.network not in spaces.SPACES.values():  # Ours are known to be.
-        bundle.check(setup.build(setup.space.sample(rng)), setup.task)
+        bundle.check(setup.build(setup.space.sample(Random(setup.seed))), setup.task)
+    ready += time.time() - exporting  # That it takes long is no sign of a slow machine.
     wait(waking)  # What workers import would be measured, too.
     reference, scaled = _reference_of(setup)
     if reference is None and setup.limits:

@@ -6,7 +6,7 @@ import math
 import platform
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -274,6 +274,8 @@ def set_up(
         if task is None or isinstance(task, Task)
         else tasks.load(task, cache=folder / "cache", seed=seed)
     )
+    if given is not None and (named := _named_metric(maximize, minimize, given)):
+        given = replace(given, metric=named)
     if isinstance(network, SearchSpace):
         if estimator is None:
             raise SettingError(
@@ -402,6 +404,14 @@ def _fidelity(
             f"space has none. Call one so, or search with estimator=Training(..., widths=...)."
         )
     return names
+
+
+def _named_metric(
+    maximize: str | Sequence[str] | None, minimize: str | Sequence[str], task: Task
+) -> str | None:
+    """The first metric of the task among the objectives: what networks are trained for then."""
+    named = (*_names(maximize or ()), *_names(minimize))
+    return next((name for name in named if name in task.target.metrics), None)
 
 
 def _objectives(

@@ -247,7 +247,7 @@ class Supernet(nn.Module):
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """As torch does; what layers have changed is that of the state, and nothing else."""
-        self._changed = nn.Module()
+        self._changed._buffers.clear()  # Mixtures and routes look there, too.  # noqa: SLF001
         for name, tensor in state_dict.items():
             if name.startswith("_changed."):
                 own = tensor.to(self._device, copy=True)

@@ -106,7 +106,7 @@ class Decision:
             )
 
     def _check_range(self) -> None:
-        if not (self.low <= self.high and math.isfinite(self.low) and math.isfinite(self.high)):
+        if not -math.inf < self.low <= self.high < math.inf:
             raise SpaceError(
                 f"low <= high must hold between finite numbers, but {self.path!r} has "
                 f"low={self.low}, high={self.high}."
@@ -115,7 +115,11 @@ class Decision:
             raise SpaceError(
                 f"A logarithmic range must be positive, but {self.path!r} has low={self.low}."
             )
-        if not math.isfinite(self.high / self.low if self.log else self.high - self.low):
+        try:
+            span = float(self.high / self.low if self.log else self.high - self.low)
+        except OverflowError:
+            span = math.inf
+        if span == math.inf:
             raise SpaceError(
                 f"{'high / low' if self.log else 'high - low'} must be a finite float, but "
                 f"{self.path!r} has low={self.low}, high={self.high}. Choose a narrower range."

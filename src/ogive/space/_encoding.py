@@ -64,9 +64,8 @@ class Encoder:
             starts.append(len(columns))
             if decision.kind in ("categorical", "subset"):
                 for option in decision.options:
-                    if (
-                        decision.kind == "categorical"
-                    ):  # The values of a subset are tuples of them.
+                    # The values of a subset are tuples of its options.
+                    if decision.kind == "categorical":
                         know(decision, option, 1.0)
                     columns.append(Column(decision.path, decision.kind, option))
                 continue

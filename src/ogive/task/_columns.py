@@ -270,7 +270,7 @@ def _to_numbers(column: pd.Series[Any]) -> Floats:
 def _numbers_in(column: pd.Series[Any]) -> pd.Series[Any]:
     """Numbers, and those of seconds in durations; NaN where there is neither."""
     numbers = pd.to_numeric(column, errors="coerce")
-    if not is_text(column) or numbers.notna().all():
+    if not is_text(column) or not column.str.contains(" days", regex=False).any():
         return numbers
     parts = column.where(numbers.isna()).str.extract(f"^{DURATION}$").astype(np.float64)
     seconds = parts.fillna({1: 0, 2: 0, 3: 0}) @ np.array([_DAY_S, 3600, 60, 1])

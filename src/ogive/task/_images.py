@@ -34,6 +34,7 @@ _LARGEST_SIDE: Final = 64
 _MOST_CHANNELS: Final = 16
 _NAMED: Final = 100
 _SAMPLE: Final = 20_000
+_LOOKED_AT: Final = 100
 _THREADS: Final = min(8, os.cpu_count() or 1)
 _GREY: Final = ("1", "L", "LA", "I;16", "I;16B")
 _ORIENTATION: Final = 0x0112
@@ -114,31 +115,33 @@ class ImageInputs(Inputs):
     def _of_files(
         cls, items: Sequence[Path], size: Any, broken: dict[str, str]
     ) -> tuple[ImageInputs, list[str]]:
-        """Reads only the heads of the files, and of those of 16 bits the pixels."""
-        heads = []
+        """Reads only the heads of the files, and the pixels of some that have 16 bits."""
+        heads: dict[Path, _Head] = {}
         for path in items:
             try:
                 with Image.open(path) as image:
-                    heads.append(_head(image))
+                    heads[path] = _head(image)
             except TaskError:
                 raise
             except _UNREADABLE as error:
                 broken[str(path)] = _reason(error)
         if not heads:
             _refuse(broken)
-        return cls._of_heads(heads, size, _LARGEST_SIDE)
+        deep = [path for path, head in heads.items() if head.deep]
+        return cls._of_heads([*heads.values()], size, _LARGEST_SIDE, _peak(deep, broken))
 
     @classmethod
     def _of_heads(
-        cls, heads: Sequence[_Head], size: Any, largest: int | None
+        cls, heads: Sequence[_Head], size: Any, largest: int | None, peak: int
     ) -> tuple[ImageInputs, list[str]]:
         sides = [head.sides for head in heads]
         height, width = _wanted(size) or _median(sides, largest)
         channels = 1 if all(head.grey for head in heads) else 3
-        peak = max(head.peak for head in heads)
         bits = max(8, peak.bit_length()) if peak else 16
         notes = (
-            [f"Images of 16 bits reach only {peak:,}; {bits} bits are used."] if bits < 16 else []
+            [f"Images of 16 bits reach {peak:,}: {bits} bits are used, what is beyond is white."]
+            if bits < 16
+            else []
         )
         return cls(channels, height, width, bits=bits), notes + _resizing(sides, height, width)
 
@@ -149,7 +152,9 @@ class ImageInputs(Inputs):
         del broken
         alike = isinstance(items, np.ndarray)
         if not alike and isinstance(items[0], Image.Image):
-            return cls._of_heads([_head(image) for image in items], size, None)
+            heads = [_head(image) for image in items]
+            deep = [image for image, head in zip(items, heads, strict=True) if head.deep]
+            return cls._of_heads(heads, size, None, _peak(deep, {}))
         layout, channels = _find_layout(np.shape(items[0]))
         shapes = {items.shape[1:]} if alike else {np.shape(each) for each in items}
         if any(0 in shape for shape in shapes):
@@ -235,12 +240,7 @@ class ImageInputs(Inputs):
         return np.asarray(image).reshape(self.height, self.width, -1).transpose(2, 0, 1)
 
     def _lowered(self, values: Array) -> npt.NDArray[np.uint8]:
-        """The upper 8 of the bits that are used."""
-        if (high := int(values.max())) >= 2 << self.bits:  # A little beyond is clipped.
-            raise TaskError(
-                f"Images of 16 bits must have values of 0 to {2**self.bits - 1}, as in training, "
-                f"but reach {high}. Bring them to that range."
-            )
+        """The upper 8 of the bits that are used; white where a value is beyond them."""
         upper: npt.NDArray[np.uint8] = np.minimum(values >> (self.bits - 8), 255).astype(np.uint8)
         return upper
 
@@ -387,7 +387,8 @@ def form_of(items: Any) -> str:
     arrays = [items] if isinstance(items, np.ndarray) else [*map(np.asarray, items)]
     for each in arrays:
         _check_real(each)
-    small = all(each.dtype != np.uint8 and np.all(each <= 1) for each in arrays)
+    # Where they were resized, those of up to 1 may be a little beyond it.
+    small = all(each.dtype != np.uint8 and each.max(initial=0) < 2 for each in arrays)
     return "arrays of up to 1" if small else "arrays of more than 1"
 
 
@@ -397,12 +398,12 @@ class _Head(NamedTuple):
     Attributes:
         sides: Its height and width, once it is turned as its EXIF says.
         grey: Whether it has no colours.
-        peak: The largest value where it has 16 bits, else 0. Only for that its pixels are read.
+        deep: Whether it has 16 bits.
     """
 
     sides: tuple[int, int]
     grey: bool
-    peak: int
+    deep: bool
 
 
 def _head(image: Image.Image) -> _Head:
@@ -410,8 +411,23 @@ def _head(image: Image.Image) -> _Head:
     sides = image.height, image.width
     # Asked of other files, Pillow would read a PNG to its end.
     turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    peak = int(np.asarray(image).max()) if image.mode.startswith("I;16") else 0
-    return _Head(sides[::-1] if turned else sides, image.mode in _GREY, peak)
+    deep = image.mode.startswith("I;16")
+    return _Head(sides[::-1] if turned else sides, image.mode in _GREY, deep)
+
+
+def _peak(items: Sequence[Path | Image.Image], broken: dict[str, str]) -> int:
+    """The largest value of images of 16 bits, of which some are looked at; 0 where there are none."""
+    peak = 0
+    for place in (
+        np.unique(np.linspace(0, len(items) - 1, _LOOKED_AT).astype(int)) if items else ()
+    ):
+        item = items[place]
+        try:
+            image = item if isinstance(item, Image.Image) else Image.open(item)
+            peak = max(peak, int(np.asarray(image).max()))
+        except _UNREADABLE as error:
+            broken[str(item)] = _reason(error)
+    return peak
 
 
 def _check_bits(image: Image.Image) -> None:

@@ -145,11 +145,10 @@ def _imbalance(counts: pd.Series[int]) -> tuple[str, list[str]]:
     if ratio < _SKEWED:
         return "accuracy", []
     metric = "balanced_accuracy" if ratio >= _STRONGLY_SKEWED else "accuracy"
-    alike = ", and training takes the classes for equally frequent" * (metric != "accuracy")
     said = (
         f"Classes are imbalanced: {counts.idxmax()!r} has {counts.max():,} samples, "
         f"{counts.idxmin()!r} has {counts.min():,} ({ratio:.1f} to 1); the objective is "
-        f"{metric} unless you name another{alike}."
+        f"{metric} unless you name another."
     )
     return metric, [said]
 

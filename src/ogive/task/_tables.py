@@ -72,10 +72,12 @@ def named(frame: pd.DataFrame, what: str = "the table") -> pd.DataFrame:
 def of_numpy(column: pd.Series[Any]) -> pd.Series[Any]:
     """The column in the types of NumPy or pandas, where it is in Arrow's, which can do less.
 
-    A period is the text that a file has of it.
+    A period is the text that a file has of it, where that is a date; else its first day.
     """
     if isinstance(column.dtype, pd.PeriodDtype):
-        return column.astype("str")
+        texts = column.astype("str")
+        odd = texts.str.contains("[Q/]").any()  # a quarter, a week
+        return column.dt.start_time.dt.strftime("%Y-%m-%d") if odd else texts
     if not isinstance(column.dtype, pd.ArrowDtype):
         return column
     return pd.Series(pa.array(column).to_pandas().array, index=column.index, name=column.name)

@@ -157,9 +157,9 @@ def _exporting(path: Path, how: str, usual: str, instead: str) -> Iterator[None]
         root: BaseException = error
         while root.__cause__ is not None:
             root = root.__cause__
-        first = next(iter(str(root).splitlines()), "")
+        first = next(iter(str(root).splitlines()), "").rstrip(".")
         raise BundleError(
-            f"A network must be exportable {how}, but {type(root).__name__}: {first} {usual} is "
+            f"A network must be exportable {how}, but {type(root).__name__}: {first}. {usual} is "
             f"the usual cause: use {instead}. Or search without a bundle: bundle=False, "
             "--no-bundle."
         ) from error

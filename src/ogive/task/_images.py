@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
@@ -418,13 +419,10 @@ def _head(image: Image.Image) -> _Head:
 def _peak(items: Sequence[Path | Image.Image], broken: dict[str, str]) -> int:
     """The largest value of images of 16 bits, of which some are looked at; 0 where there are none."""
     peak = 0
-    for place in (
-        np.unique(np.linspace(0, len(items) - 1, _LOOKED_AT).astype(int)) if items else ()
-    ):
-        item = items[place]
+    for item in items[:: max(1, len(items) // _LOOKED_AT)]:
         try:
-            image = item if isinstance(item, Image.Image) else Image.open(item)
-            peak = max(peak, int(np.asarray(image).max()))
+            with nullcontext(item) if isinstance(item, Image.Image) else Image.open(item) as image:
+                peak = max(peak, int(np.asarray(image).max()))
         except _UNREADABLE as error:
             broken[str(item)] = _reason(error)
     return peak

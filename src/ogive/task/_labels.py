@@ -145,10 +145,11 @@ def _imbalance(counts: pd.Series[int]) -> tuple[str, list[str]]:
     if ratio < _SKEWED:
         return "accuracy", []
     metric = "balanced_accuracy" if ratio >= _STRONGLY_SKEWED else "accuracy"
+    alike = "; with that one, training and probabilities take the classes for equally frequent"
     said = (
         f"Classes are imbalanced: {counts.idxmax()!r} has {counts.max():,} samples, "
         f"{counts.idxmin()!r} has {counts.min():,} ({ratio:.1f} to 1); the objective is "
-        f"{metric} unless you name another."
+        f"{metric} unless you name another{alike if metric != 'accuracy' else ''}."
     )
     return metric, [said]
 

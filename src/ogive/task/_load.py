@@ -99,20 +99,14 @@ def load(
         name=source.name,
         inputs=prepared.inputs,
         target=goal,
-        metric=(chosen := _metric(metric, goal.metric, goal.metrics)),
-        notes=(*source.notes, *notes, *_alike(chosen), *prepared.notes),
+        metric=_metric(metric, goal.metric, goal.metrics),
+        notes=(*source.notes, *notes, *prepared.notes),
         digest=prepared.kept.digest,
         _inputs=prepared.kept.stored,
         _targets=keep_array(targets, folder),
         _rows={name: keep_array(rows, folder) for name, rows in prepared.rows.items()},
         _normalizer=prepared.inputs.normalizer(train),
     )
-
-
-def _alike(metric: str) -> tuple[str, ...]:
-    if metric != "balanced_accuracy":
-        return ()
-    return ("Training takes the classes for equally frequent, and so do the probabilities.",)
 
 
 def raw_inputs(preprocessing: Mapping[str, Any], data: Any) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, and for the workers that tests start
 
+import cloudpickle
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -34,8 +35,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ogive"))
 ROOT = Path(__file__).parents[1]
 
 
-def pytest_collection_finish() -> None:
-    """Torch and the tests themselves stay: the collector need not walk them again and again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    for module in {item.getparent(pytest.Module).obj for item in session.items}:
+        # As from a script: workers need not import what else a module of tests does.
+        cloudpickle.register_pickle_by_value(module)
+    # Torch and the tests themselves stay: the collector need not walk them again and again.
     gc.collect()
     gc.freeze()
 

@@ -1,5 +1,6 @@
 """Everything shown is run."""
 
+import functools
 import re
 import runpy
 import shlex
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
-import ogive.testing  # noqa: F401  # pytester forgets what pages import first; numpy loads only once
+import ogive
+import ogive.testing  # pytester forgets what pages import first; numpy loads only once
 from ogive.cli import app
 from ogive.cli._exits import EXITS
 
@@ -36,10 +38,15 @@ def run_as_a_user_does(code, folder):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a script in this process, which has imported already what each of them would."""
+    """Runs a script in this process, which has imported already what each of them would.
+
+    What does not look at its bundle need not export one: that takes longer than the search.
+    """
 
     def run(code):
         monkeypatch.chdir(tmp_path)
+        if "bundle" not in code:
+            monkeypatch.setattr(ogive, "search", functools.partial(ogive.search, bundle=False))
         script = tmp_path / "script.py"
         script.write_text(code)
         runpy.run_path(str(script), run_name="__main__")

@@ -295,8 +295,9 @@ def test_resume_completes_what_was_interrupted(finished):
 def test_ctrl_c_twice_stops_at_once_and_leaves_nobody_behind(tmp_path, space):
     folder = tmp_path / "run"
     terminal = AtATerminal(
-        "search", "digits", "--space", space, "--trials", "200", "--workers", "1", "--out", folder
-    )
+        "search", "digits", "--space", space, "--trials", "200", "--workers", "1", "--no-bundle",
+        "--out", folder,
+    )  # fmt: skip
     terminal.until(r"trial \d complete", 90)
     workers = psutil.Process(terminal.process.pid).children(recursive=True)
     assert workers

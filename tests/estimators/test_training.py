@@ -440,12 +440,6 @@ def test_a_worker_that_trains_imports_nothing_slow_that_it_does_not_need(digits)
         train(build(network, digits, NONE), digits, recipe.replace(optimizer=optimizer), Run())
         return {"torch._dynamo", "pandas", "sqlalchemy"} & set(sys.modules)
 
-    # As from a script: what this module imports is no business of the worker.
-    here = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(here)
-    try:
-        with WorkerPool(1) as pool:
-            found = [pool.submit(trained, optimizer).result() for optimizer in ("adamw", "sgd")]
-    finally:
-        cloudpickle.unregister_pickle_by_value(here)
+    with WorkerPool(1) as pool:
+        found = [pool.submit(trained, optimizer).result() for optimizer in ("adamw", "sgd")]
     assert found == [set(), set()]

@@ -1,25 +1,32 @@
-"""What a worker process needs and does; apart from the loop, whose imports it can do without."""
+"""What a worker process needs and does; apart from the loop, whose imports it can do without.
+
+What trains is reached through the package, whose names are imported when first used: a worker that
+asks a user's own estimator starts without torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ogive import nn as readings
+from ogive import estimators
 from ogive.errors import OgiveError, TrialFailed
 from ogive.estimators._fidelity import Fidelity
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Estimator, Run, plain
-from ogive.estimators._together import Outcome, train_together
-from ogive.estimators._train import Precision, Training, step_seconds
-from ogive.nn import Chooser, NetworkFunction
 from ogive.space import Architecture
-from ogive.task import Task
 from ogive.trial import Role
+
+if TYPE_CHECKING:
+    from ogive.estimators import Outcome, Precision, Training
+    from ogive.nn import NetworkFunction
+    from ogive.task import Task
 
 __all__ = ["Bench", "RecipeLike", "measure_speed", "run_trial", "run_trials", "wake"]
 
-RecipeLike = Recipe | Callable[[Chooser], Recipe]
+RecipeLike = Recipe | Callable[[Any], Recipe]
+"""How networks are trained: a recipe, or a function of a :class:`~ogive.nn.Chooser`."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,12 @@ class Bench:
 
     def recipe_of(self, architecture: Architecture) -> Recipe:
         """Returns the recipe that an architecture is trained with."""
-        if isinstance(self.recipe, Recipe):
-            return self.recipe
-        return readings.decide(self.recipe, architecture)
+        return estimators.decided(self.recipe, architecture)
 
     def training(self, role: Role, epochs: float, precision: Precision) -> Training:
         """Returns the estimator that trains; ``epochs`` is the length of a full training."""
         assert self.network is not None and self.task is not None
-        return Training(
+        return estimators.Training(
             self.network,
             self.task,
             self.recipe,
@@ -83,11 +88,13 @@ def run_trials(
     runs: Sequence[Run],
 ) -> list[Outcome]:
     """Runs several trials at once; see :func:`train_together`."""
-    return train_together(bench.training(role, epochs, precision), architectures, runs)
+    return estimators.train_together(bench.training(role, epochs, precision), architectures, runs)
 
 
-def wake(_bench: Bench) -> None:
+def wake(bench: Bench) -> None:
     """Has a worker import what its trials will need."""
+    if bench.network is not None:
+        _ = estimators.train_together
 
 
 def measure_speed(
@@ -103,7 +110,7 @@ def measure_speed(
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     try:
         return {
-            precision: step_seconds(
+            precision: estimators.step_seconds(
                 bench.network,
                 bench.task,
                 architecture,

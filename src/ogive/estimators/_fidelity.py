@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ogive.errors import SettingError, did_you_mean
-from ogive.task import Task
+
+if TYPE_CHECKING:
+    from ogive.task import Task
 
 __all__ = ["Fidelity", "Part", "check_fidelities", "fidelities"]
 

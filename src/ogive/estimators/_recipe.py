@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ogive.errors import SettingError, did_you_mean
-from ogive.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ogive.task import Task
 
 __all__ = ["Recipe"]
 

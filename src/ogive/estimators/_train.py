@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,12 +24,13 @@ from ogive._whole import write_whole
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators._batch import Batch
 from ogive.estimators._batches import Batches, Data, FitOn, laid_out, lay_out, learned
+from ogive.estimators._bench import RecipeLike
 from ogive.estimators._fidelity import Fidelity, Part, check_fidelities, fidelities
 from ogive.estimators._optimizers import SGD, AdamW
 from ogive.estimators._recipe import Recipe
 from ogive.estimators._run import Run
 from ogive.estimators._schedule import Schedule
-from ogive.nn import Chooser, Heir, NetworkFunction
+from ogive.nn import Heir, NetworkFunction
 from ogive.space import Architecture
 from ogive.task import METRICS, Split, Task, standard_error
 
@@ -38,6 +39,7 @@ __all__ = [
     "Precision",
     "Training",
     "autocast",
+    "decided",
     "device_of",
     "optimizer_of",
     "predict",
@@ -592,7 +594,7 @@ class Training:
 
     network: NetworkFunction
     task: Task
-    recipe: Recipe | Callable[[Chooser], Recipe]
+    recipe: RecipeLike
     epochs: float | None = None
     fit_on: FitOn = "train"
     precision: Precision = "fp32"
@@ -675,10 +677,13 @@ class Training:
 
     def recipe_of(self, architecture: Architecture) -> Recipe:
         """Returns what an architecture is trained with."""
-        recipe = self.recipe
-        if not isinstance(recipe, Recipe):
-            recipe = readings.decide(recipe, architecture)
+        recipe = decided(self.recipe, architecture)
         return recipe if self.epochs is None else recipe.replace(epochs=self.epochs)
+
+
+def decided(recipe: RecipeLike, architecture: Architecture) -> Recipe:
+    """Returns the recipe that an architecture is trained with."""
+    return recipe if isinstance(recipe, Recipe) else readings.decide(recipe, architecture)
 
 
 def _check_size(network: nn.Module, task: Task) -> None:

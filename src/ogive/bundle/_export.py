@@ -220,20 +220,21 @@ def _verified(folder: Path, raw: Array, agreement: Agreement) -> dict[str, Any]:
         paths = {name: Path(scratch) / f"{name}.npy" for name in ("onnx", "pt2", "safetensors")}
         np.save(Path(scratch) / "raw.npy", raw)
         common = [str(folder), str(Path(scratch) / "raw.npy")]
+        scripts = {"onnx": ("onnx",), "torch": ("pt2", "safetensors")}
         running = {
-            "onnx": _start("verify_onnx.py", [*common, str(paths["onnx"])]),
-            "torch": _start(
-                "verify_torch.py", [*common, str(paths["pt2"]), str(paths["safetensors"])]
-            ),
+            name: _start(f"verify_{name}.py", [*common, *(str(paths[form]) for form in forms)])
+            for name, forms in scripts.items()
         }
+        agreed = {}
         try:
             for name, process in running.items():
                 _finish(name, process)
+                for form in scripts[name]:
+                    agreed[form] = agreement.of(form, np.load(paths[form]))
         finally:
-            for process in running.values():  # Those that another one's failure left.
-                process.kill()
-                process.wait()
-        agreed = {name: agreement.of(name, np.load(path)) for name, path in paths.items()}
+            for process in running.values():
+                with process:  # Those that another one's failure left.
+                    process.kill()
     return {
         **agreed,
         "samples": len(raw),

@@ -107,17 +107,14 @@ def interrupted(tmp_path_factory, space):
 
 
 @pytest.fixture(scope="module")
-def finished(interrupted):
-    """The search resumed to its end in a process of its own, and what that printed."""
+def finished(interrupted, ogive):
+    """The search resumed to its end: its folder, and what that printed."""
     folder = interrupted[0]
-    done = command("resume", folder, "--json", env={**os.environ, "FORCE_COLOR": "1"})
-    assert done.returncode == 0, done.stderr
-    return folder, done
-
-
-def command(*arguments, **settings):
-    line = [sys.executable, "-m", "ogive", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORCE_COLOR", "1")
+        code, out, err = ogive("resume", folder, "--json")
+    assert code == 0, err
+    return folder, out, err
 
 
 def test_help_and_version_are_quick_to_say(ogive):
@@ -134,26 +131,26 @@ def test_an_unknown_command_says_what_was_meant(ogive):
 
 
 def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
-    folder, done = finished
-    summary = json.loads(done.stdout)
+    folder, out, err = finished
+    summary = json.loads(out)
     assert summary["status"] == "complete"
     assert summary["test"]["accuracy"] > 0.8
     assert summary["stopped"] == {"below": 0.01, "trials": 0, "epochs": 0}
-    assert "complete" in done.stderr
-    assert "a user's own words" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "\x1b" not in done.stderr  # A pipe is no terminal, whatever FORCE_COLOR says.
+    assert "complete" in err
+    assert "a user's own words" in err
+    assert "Traceback" not in err
+    assert "\x1b" not in err  # A pipe is no terminal, whatever FORCE_COLOR says.
     assert json.loads((folder / "summary.json").read_text())["best"] == summary["best"]
 
 
 def test_show(ogive, finished):
-    folder, done = finished
+    folder, printed, _ = finished
     code, out, _ = ogive("show", folder, "--json")
     shown = json.loads(out)
     assert code == 0
     assert shown["budget"]["used"]["trials"] == len(shown["trials"]) == 6
     for name in ("trials", "best", "reference", "test"):
-        assert shown[name] == json.loads(done.stdout)[name]
+        assert shown[name] == json.loads(printed)[name]
     for trial in shown["trials"]:
         wanted = {"number", "state", "architecture", "fidelity", "metrics", "costs", "error"}
         assert wanted | {"seconds"} <= set(trial)
@@ -165,7 +162,7 @@ def test_show(ogive, finished):
 
 
 def test_report_is_written_anew(ogive, finished):
-    folder, _ = finished
+    folder, *_ = finished
     (folder / "report.html").unlink()
     code, out, _ = ogive("report", folder)
     assert code == 0
@@ -175,18 +172,18 @@ def test_report_is_written_anew(ogive, finished):
 
 def test_export_to_optuna(ogive, finished, tmp_path):
     optuna = pytest.importorskip("optuna")
-    folder, done = finished
+    folder, printed, _ = finished
     url = f"sqlite:///{tmp_path}/study.db"
     code, out, _ = ogive("export", folder, "--optuna", url)
     assert code == 0
     assert out == "5 trials in the study 'run'\n"  # The final training is none of them.
     study = optuna.load_study(study_name="run", storage=url)
-    assert study.best_value == json.loads(done.stdout)["best"]["metrics"]["accuracy"]
+    assert study.best_value == json.loads(printed)["best"]["metrics"]["accuracy"]
     assert ogive("export", folder, "--optuna", "study.db")[0] == 2
 
 
 def test_predict_labels_files(ogive, finished, tmp_path):
-    folder, _ = finished
+    folder, *_ = finished
     images, labels = load_digits(return_X_y=True)
     paths = []
     for i in range(20):
@@ -224,23 +221,23 @@ def test_predict_labels_files(ogive, finished, tmp_path):
 
 
 def test_the_same_command_again_returns_the_result(ogive, finished, space):
-    folder, done = finished
+    folder, printed, _ = finished
     code, out, _ = ogive("search", "digits", *asked(space), "--out", folder, "--json")
     assert code == 0
-    assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
+    assert json.loads(out)["trials"] == json.loads(printed)["trials"]
 
 
 def test_resume_finds_its_files_from_anywhere(ogive, finished, tmp_path, monkeypatch):
-    folder, done = finished
+    folder, printed, _ = finished
     monkeypatch.chdir(tmp_path)
     code, out, err = ogive("resume", folder, "--json")
     assert code == 0, err
-    assert json.loads(out)["trials"] == json.loads(done.stdout)["trials"]
+    assert json.loads(out)["trials"] == json.loads(printed)["trials"]
     assert Path.cwd() == tmp_path
 
 
 def test_a_refused_command_leaves_the_one_that_stands(ogive, finished, space):
-    folder, _ = finished
+    folder, *_ = finished
     before = (folder / "search.json").read_text()
     code, _, err = ogive(
         "search", "digits", "--space", space, "--trials", "6", "--seed", "3", "--out", folder
@@ -285,7 +282,7 @@ def test_ctrl_c_once_writes_what_there_is(interrupted):
 
 
 def test_resume_completes_what_was_interrupted(finished):
-    complete = json.loads(finished[1].stdout)
+    complete = json.loads(finished[1])
     assert complete["status"] == "complete"
     assert complete["test"]
     numbers = [trial["number"] for trial in complete["trials"]]

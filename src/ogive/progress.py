@@ -181,7 +181,7 @@ def _budget(snapshot: Snapshot) -> RenderableType:
     used, shares, words = text.clock(snapshot.used), [], []
     if snapshot.trials_total:
         shares.append(snapshot.ended / snapshot.trials_total)
-        words.append(f"{snapshot.ended} of {snapshot.trials_total} trials")
+        words.append(f"{snapshot.ended} of {text.several(snapshot.trials_total, 'trial')}")
     if snapshot.total:
         left = max(0.0, snapshot.total - snapshot.used)
         shares.append(snapshot.used / snapshot.total)

@@ -345,6 +345,11 @@ def test_a_table_is_an_estimator(table: Table, tmp_path: Path) -> None:
         (["random"], {"protocol": "time", "queries": 9}, "a budget of seconds, but .* queries=9"),
         (["random"], {"protocol": "time", "seconds": math.inf}, "and finite, but got inf"),
         (["random"], {"protocol": "time", "seconds": math.nan}, "and finite, but got nan"),
+        (
+            ["random"],
+            {"protocol": "time", "seconds": 100},
+            "longest takes 124.0 s, .* seconds=100",
+        ),
         (["random"], {"seeds": 0}, "at least one seed"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ogive import text
 from ogive.cli._call import _function
 from ogive.cli._exits import EXITS, exit_code, guarded
-from ogive.cli._print import _failures, _tested, _trials, print_json
+from ogive.cli._print import _failures, _tested, _trials, _used, print_json
 from ogive.cli._search import _costs, _limits, _named
 from ogive.cli._spaces import _shortest
 from ogive.errors import (
@@ -272,3 +272,10 @@ def test_like_reasons_are_counted_together():
         "9 rejected: params is …, over the limit of …",
         "1 failed: no reason was given",
     ]
+
+
+def test_one_trial_is_no_trials():
+    used = {"seconds": 60.0, "trials": 1, "epochs": 5.0}
+    assert "1 of 1 trial, 5 epochs" in _used({"budget": {"trials": 1, "used": used}})
+    assert "1 trial, 5 epochs" in _used({"budget": {"seconds": 90.0, "used": used}})
+    assert "2 of 30 trials," in _used({"budget": {"trials": 30, "used": {**used, "trials": 2}}})

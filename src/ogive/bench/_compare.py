@@ -235,6 +235,13 @@ def _protocol(
     budget = usual if asked is None else asked
     if not 0 < budget < math.inf:
         raise SettingError(f"A budget must be positive and finite, but got {budget}.")
+    if name == "time":
+        longest = max(rung.seconds.max() for rung in known_as.rungs if rung.seconds is not None)
+        if budget < longest:
+            raise SettingError(
+                f"The seconds of a run must suffice for any training, of which the longest takes "
+                f"{longest:.1f} s, but got seconds={budget:g}."
+            )
     return Protocol(name, known_as, shown, float(budget), cost)
 
 

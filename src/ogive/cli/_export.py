@@ -9,6 +9,7 @@ import typer
 
 from ogive import report as reports
 from ogive.cli._read import read
+from ogive.text import several
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,4 +23,4 @@ def export(
 ) -> None:
     """Write the search in RUN as a study that Optuna and its dashboard open."""
     study = reports.to_optuna(read(folder), optuna)
-    typer.echo(f"{len(study.trials)} trials in the study {study.study_name!r}")
+    typer.echo(f"{several(len(study.trials), 'trial')} in the study {study.study_name!r}")

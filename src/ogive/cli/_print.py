@@ -114,11 +114,10 @@ def _used(summary: Mapping[str, Any]) -> str:
     parts = [text.duration(used["seconds"])]
     if budget.get("seconds"):
         parts[0] += f" of {text.duration(budget['seconds'])}"
-    parts.append(
-        f"{used['trials']}"
-        + (f" of {budget['trials']}" if budget.get("trials") else "")
-        + " trials"
-    )
+    if budget.get("trials"):
+        parts.append(f"{used['trials']} of {text.several(budget['trials'], 'trial')}")
+    else:
+        parts.append(text.several(used["trials"], "trial"))
     parts.append(f"{text.number(used['epochs'], 3)} epochs")
     return ", ".join(parts)
 

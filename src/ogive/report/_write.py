@@ -142,7 +142,7 @@ def _budget(search: Search) -> str:
     parts = []
     if budget.get("seconds"):
         parts.append(text.duration(budget["seconds"]))
-    parts += [f"{budget[name]:g} {name}" for name in ("trials", "epochs") if budget.get(name)]
+    parts += [text.several(budget[f"{n}s"], n) for n in ("trial", "epoch") if budget.get(f"{n}s")]
     return f"used of {' and '.join(parts)}" if parts else "used"
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ogive.hardware._static import on_meta
+from ogive.nn import Shapes
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -74,7 +75,7 @@ def operations(network: nn.Module, task: Task) -> list[Operation]:
     # Training only so that torch counts attention; a copy, since statistics would be updated.
     network = copy.deepcopy(network).train()
     found: list[Operation] = []
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), Shapes():
         before: list[float] = []
         counted = 0.0  # What is some module's own.
 

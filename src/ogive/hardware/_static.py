@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ogive.nn import Shapes
 from ogive.task import Task
 
 __all__ = ["macs", "memory_mb", "params", "size_mb"]
@@ -46,7 +47,7 @@ def macs(network: nn.Module, task: Exemplified) -> float:
     """
     network = on_meta(network).train()
     inputs = task.example(2, device="meta")  # Batch normalisation in training needs two.
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), Shapes():
         network(inputs)
     flops: float = counter.get_total_flops()
     return flops / 2 / len(inputs)
@@ -71,7 +72,7 @@ def memory_mb(network: nn.Module, task: Task, batch_size: int) -> float:
         saved[storage._cdata] = storage.nbytes()  # noqa: SLF001
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), Shapes():
         outputs = network(inputs)
     for tensor in (*network.parameters(), *network.buffers()):
         saved.pop(tensor.untyped_storage()._cdata, None)  # noqa: SLF001

@@ -19,6 +19,7 @@ from ogive.nn._check import check, check_one
 from ogive.nn._chooser import Chooser, NetworkFunction, annotate
 from ogive.nn._inherit import Heir, inherit
 from ogive.nn._largest import largest, largest_value
+from ogive.nn._meta import Shapes
 from ogive.nn._mix import Sum
 from ogive.nn._narrow import WIDTHS, build_narrow, is_width
 from ogive.nn._record import record
@@ -61,6 +62,7 @@ __all__ = [
     "ResidualLinearBlock",
     "Route",
     "SeparableConv",
+    "Shapes",
     "SqueezeExcitation",
     "Stack",
     "Sum",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ogive.errors import ArchitectureError, OgiveError, SpaceError
 from ogive.nn._build import Answers, build_answered
 from ogive.nn._chooser import NetworkFunction
+from ogive.nn._meta import Shapes
 from ogive.space import Architecture, SearchSpace
 from ogive.task import Task
 
@@ -87,7 +88,7 @@ def _run(module: nn.Module, inputs: Tensor, answers: Answers) -> Any:
         child.register_forward_pre_hook(enter(name))
         child.register_forward_hook(leave)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Shapes():
             return module(inputs)
     except OgiveError:
         raise

@@ -72,6 +72,14 @@ class PromotesTwice(ASHA):
         self._ladder.tell(replace(trial, proposal=replace(trial.proposal, parent=None)))
 
 
+class LetsParentsGo(RegularizedEvolution):
+    def __init__(self, space):
+        super().__init__(space, population=20, sample=5, inherit=0.5)
+
+    def needs(self):
+        return set()
+
+
 class HidesSettings(RandomSearch):
     def settings(self):
         return {"name": "RandomSearch", "space": self.space}
@@ -95,7 +103,8 @@ class GivesUp(RandomSearch):
         (ProposesMore, "no_more_is_proposed_than_was_asked_for"),
         (Repeats, "one_batch_has_no_architecture_twice"),
         (Repeats, "a_finished_space_ends_with_nothing_left"),
-        (PromotesTwice, "a_longer_training_goes_on_once_from_a_complete_shorter_one"),
+        (PromotesTwice, "a_trial_goes_on_from_a_complete_one"),
+        (LetsParentsGo, "a_trial_goes_on_from_a_complete_one"),
         (PromotesTwice, "nothing_is_trained_the_same_way_twice"),
         (HidesSettings, "its_settings_are_json_and_name_it"),
         (GivesUp, "a_search_in_which_everything_fails_goes_on"),

@@ -15,6 +15,8 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from ogive.nn._meta import Shapes
+
 __all__ = ["Wires", "follow"]
 
 _Factor = tuple[int | None, int]
@@ -125,7 +127,8 @@ def follow(network: nn.Module, inputs: Tensor) -> Wires:
     try:
         meta = copy.deepcopy(network).to("meta").eval()
         follower = _Follower(fx.symbolic_trace(meta))
-        follower.run(torch.empty_like(inputs, device="meta"))
+        with Shapes():
+            follower.run(torch.empty_like(inputs, device="meta"))
     except Exception:  # noqa: BLE001  # a network may do on its way what a graph cannot show
         return Wires({}, frozenset(), frozenset())
     return follower.wires()

@@ -82,10 +82,14 @@ class Supernet(nn.Module):
         rng = Random(seed)
         shapes: dict[str, torch.Size] = {}
         holders: dict[Architecture, None] = {}
+        looked: set[Architecture] = set()
         seen: set[Option] = set()
 
         def look(architecture: Architecture) -> bool:
-            """Says whether it holds anything new."""
+            """Says whether it holds anything new; what was looked at before does not."""
+            if architecture in looked:
+                return False
+            looked.add(architecture)
             try:
                 with torch.device("meta"):
                     found = list(places(*self._built(architecture)))
@@ -107,7 +111,7 @@ class Supernet(nn.Module):
             # Most places are largest where all numbers are; where not, a random one finds out.
             large = stale % 2 == 1
             architecture = largest(self.space, rng) if large else self.space.sample(rng)
-            stale = 0 if architecture not in holders and look(architecture) else stale + 1
+            stale = 0 if look(architecture) else stale + 1
             seen.update(options_of(self.space, architecture) if large else ())
         for architecture in missed(self.space, rng, seen):
             look(architecture)

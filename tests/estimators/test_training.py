@@ -23,6 +23,7 @@ from ogive.estimators import (
     Run,
     Stopping,
     Training,
+    ZeroCost,
     predict,
     step_seconds,
     train,
@@ -433,13 +434,21 @@ def test_draws_are_seeded_as_torch_does_but_on_the_cpu_alone(monkeypatch):
     assert everywhere == [6]
 
 
-def test_a_worker_that_trains_imports_nothing_slow_that_it_does_not_need(digits):
+def test_a_worker_imports_nothing_slow_that_it_does_not_need(digits):
     recipe = Recipe(epochs=1)
+
+    def slow():
+        return {"torch._dynamo", "pandas", "sqlalchemy"} & set(sys.modules)
 
     def trained(optimizer):
         train(build(network, digits, NONE), digits, recipe.replace(optimizer=optimizer), Run())
-        return {"torch._dynamo", "pandas", "sqlalchemy"} & set(sys.modules)
+        return slow()
+
+    def looked_at():
+        ZeroCost(network, digits, ["naswot"])(NONE, Run())
+        return slow()
 
     with WorkerPool(1) as pool:
         found = [pool.submit(trained, optimizer).result() for optimizer in ("adamw", "sgd")]
-    assert found == [set(), set()]
+        found.append(pool.submit(looked_at).result())
+    assert found == [set(), set(), set()]

@@ -109,6 +109,11 @@ class _Switches(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.matrix = torch.zeros(samples, samples, dtype=torch.float64)
         self.units = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keeps torch from importing its compiler, for seconds, to leave this out of it."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -37,6 +37,11 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keeps torch from importing its compiler, for seconds, to leave this out of it."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from math import comb
 from random import Random
@@ -136,7 +137,7 @@ class Decision:
 
     # What it may be
 
-    @property
+    @cached_property
     def size(self) -> int | float:
         """How many values it has; infinite for a real of more than one."""
         match self.kind:
@@ -317,7 +318,7 @@ class Decision:
         steps = int((value - low) // self.step)
         return int(self.low) + self.step * min(max(0, steps), int(self.size) - 1)
 
-    @property
+    @cached_property
     def _ends(self) -> tuple[float, float]:
         """Half a step beyond the range of integers, so that its ends are as likely as the rest."""
         half = self.step / 2 if self.kind == "integer" else 0.0

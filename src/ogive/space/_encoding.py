@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,6 @@ class Encoder:
     """One-hot for categories and subsets, the unit interval for ordered values and numbers."""
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
-        self._decisions = {decision.path: decision for decision in decisions}
-        self._place = {decision.path: i for i, decision in enumerate(decisions)}
         columns: list[Column] = []
         starts: list[int] = []
         # (path, value) → its place among the cells; most of an encoding is one look in it.
@@ -58,7 +56,7 @@ class Encoder:
 
         def know(decision: Decision, value: Value, number: float) -> None:
             self._known[decision.path, value] = len(cells)
-            cells.append((len(columns), number, self._place[decision.path]))
+            cells.append((len(columns), number, len(starts) - 1))
 
         for decision in decisions:
             starts.append(len(columns))
@@ -76,7 +74,9 @@ class Encoder:
                     know(decision, value, decision.to_unit(value))
             columns.append(Column(decision.path, decision.kind))
         self.columns = tuple(columns)
-        self._starts = np.array([*starts, len(columns)])
+        self._starts = starts
+        self._widths = np.diff([*starts, len(columns)])
+        self._decisions = {d.path: (d, place) for place, d in enumerate(decisions)}
         # Of each cell its column, the number in it, and the place of its decision.
         self._cells = np.array(cells, dtype=_CELL)
 
@@ -88,26 +88,24 @@ class Encoder:
         places = np.fromiter(chain.from_iterable(found), np.intp, sum(lengths))
         rows = np.repeat(np.arange(len(architectures)), lengths)
         values = np.zeros((len(architectures), len(self.columns)))
-        asked = np.zeros((len(architectures), len(self._place)), dtype=bool)
+        asked = np.zeros((len(architectures), len(self._decisions)), dtype=bool)
         known = places >= 0
         cells = self._cells[places[known]]
         values[rows[known], cells["column"]] = cells["number"]
         asked[rows[known], cells["decision"]] = True
-        starts = np.cumsum(lengths) - lengths
-        for i in np.flatnonzero(~known):
-            row = rows[i]
-            path, value = next(islice(architectures[row].items(), i - starts[row], None))
-            asked[row, self._place[path]] = True
-            for column, number in self._computed(path, value):
-                values[row, column] = number
-        return Encoding(values, np.repeat(asked, np.diff(self._starts), axis=1))
-
-    def _computed(self, path: str, value: Value) -> Iterable[tuple[int, float]]:
-        start = int(self._starts[self._place[path]])
-        decision = self._decisions[path]
-        if isinstance(value, tuple):
-            return [(start + decision.options.index(option), 1.0) for option in value]
-        return [(start, decision.to_unit(value))]
+        for row in np.unique(rows[~known]).tolist():
+            for path, value in architectures[row].items():
+                if (path, value) in self._known:
+                    continue
+                decision, place = self._decisions[path]
+                asked[row, place] = True
+                start = self._starts[place]
+                if isinstance(value, tuple):
+                    for option in value:
+                        values[row, start + decision.options.index(option)] = 1.0
+                else:
+                    values[row, start] = decision.to_unit(value)
+        return Encoding(values, np.repeat(asked, self._widths, axis=1))
 
 
 class PathEncoder:

@@ -67,16 +67,25 @@ class Ensemble:
             rate: The first one.
         """
         x, y = self._own(inputs), self._own(targets)
-        mean, square, slopes = (np.zeros_like(self.parameters) for _ in range(3))
+        mean, square, slopes, change, scale = (np.zeros_like(self.parameters) for _ in range(5))
         layers, of_layers = self._layers(self.parameters), self._layers(slopes)
         for step in range(1, steps + 1):
             _differentiate(layers, x, y, of_layers)
-            mean += (1 - _BETAS[0]) * (slopes - mean)
-            square += (1 - _BETAS[1]) * (slopes * slopes - square)
+            np.subtract(slopes, mean, out=change)
+            change *= 1 - _BETAS[0]
+            mean += change
+            slopes *= slopes
+            slopes -= square
+            slopes *= 1 - _BETAS[1]
+            square += slopes
             now = rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
             now /= 1 - _BETAS[0] ** step
             unbiased = math.sqrt(1 - _BETAS[1] ** step)
-            self.parameters -= now * unbiased * mean / (np.sqrt(square) + unbiased * _TINY)
+            np.sqrt(square, out=scale)
+            scale += unbiased * _TINY
+            np.multiply(now * unbiased, mean, out=change)
+            change /= scale
+            self.parameters -= change
 
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Returns the derivative of the members' losses by all parameters, in their order."""
@@ -99,7 +108,9 @@ def _forward(layers: Sequence[Array], inputs: Array) -> list[Array]:
     """Returns the input of each layer, and the output of the last, ``(members, points, 1)``."""
     values = [inputs]
     for weights, biases in zip(layers[:-2:2], layers[1:-2:2], strict=True):
-        values.append(np.maximum(values[-1] @ weights + biases, 0))
+        hidden = values[-1] @ weights
+        hidden += biases
+        values.append(np.maximum(hidden, 0, out=hidden))
     return [*values, values[-1] @ layers[-2] + layers[-1]]
 
 
@@ -108,7 +119,8 @@ def _differentiate(layers: Sequence[Array], x: Array, y: Array, slopes: Sequence
     *values, outputs = _forward(layers, x)
     back = np.sign(outputs - y[:, None]) / len(y)
     for i in reversed(range(len(values))):
-        np.matmul(np.swapaxes(values[i], -1, -2), back, out=slopes[2 * i])
-        back.sum(1, keepdims=True, out=slopes[2 * i + 1])
+        np.matmul(values[i].swapaxes(-1, -2), back, out=slopes[2 * i])
+        np.add.reduce(back, 1, keepdims=True, out=slopes[2 * i + 1])
         if i:  # through the rectifiers below
-            back = (back @ np.swapaxes(layers[2 * i], -1, -2)) * (values[i] > 0)
+            back = back @ layers[2 * i].swapaxes(-1, -2)
+            back *= values[i] > 0

@@ -113,6 +113,7 @@ class PerformancePredictor:
         self._space, self._kind = space, kind
         self._features = Features(space, side, graph=graph)
         self._inputs = Inputs(space, side, paths=graph)
+        self._learned: tuple[list[_Floats], _Floats] | None = None
         self._model: _Model | None = None
         self.ranking = Ranking(0.0, 1.0, 0)
         self.history: tuple[Ranking, ...] = ()
@@ -150,18 +151,21 @@ class PerformancePredictor:
             if np.isfinite(value):
                 groups.setdefault(self._space.canonical(architecture), []).append(value)
         targets = np.array([float(np.mean(some)) for some in groups.values()])
-        self._model, self.ranking = None, Ranking(0.0, 1.0, len(targets))
+        self._learned, self._model = None, None
+        self.ranking = Ranking(0.0, 1.0, len(targets))
         if len(set(targets.tolist())) < _FEWEST:
             return self
         points = self._points(list(groups))
         self.ranking = self._by_folds(points, targets)
-        self._model = self._fitted(points, targets)
+        self._learned = points, targets
         return self
 
     def predict(self, architectures: Sequence[Architecture]) -> _Floats | None:
         """Returns the expected values, or ``None`` unless the ranking beats chance."""
-        if self._model is None or not self.ranking.beats_chance:
+        if self._learned is None or not self.ranking.beats_chance:
             return None
+        if self._model is None:  # Many only ask how well networks are ranked.
+            self._model = self._fitted(*self._learned)
         return self._model(self._points([self._space.canonical(a) for a in architectures]))
 
     def explain(self) -> str:

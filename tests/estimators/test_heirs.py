@@ -74,8 +74,16 @@ def test_the_parents_checkpoint_is_not_gone_on_from(training, parent):
     assert found["epochs"] == found["inherited"] == 1
 
 
+@pytest.fixture(scope="module")
+def scratch(training):
+    """The metrics of the larger network, trained in full."""
+    return training(LARGE, Run(seed=2))
+
+
 @pytest.mark.parametrize("damage", ["missing", "cut off", "of another network", "no weights"])
-def test_without_its_parents_weights_it_trains_in_full(training, parent, tmp_path, damage):
+def test_without_its_parents_weights_it_trains_in_full(
+    training, parent, scratch, tmp_path, damage
+):
     path = tmp_path / "model.safetensors"
     if damage == "cut off":
         path.write_bytes((parent / "model.safetensors").read_bytes()[:500])
@@ -86,7 +94,7 @@ def test_without_its_parents_weights_it_trains_in_full(training, parent, tmp_pat
     found = training(LARGE, heir_of(tmp_path, fidelity=1 / 8))
     assert found["inherited"] == 0
     assert found["epochs"] == 8
-    assert found["loss"] == training(LARGE, Run(seed=2))["loss"]
+    assert found["loss"] == scratch["loss"]
 
 
 def test_an_heir_leaves_no_trace_in_the_generator(training, parent):

@@ -189,6 +189,9 @@ class Decision:
                 sizes = " or ".join(map(str, self.sizes))
                 return f"must be {sizes} of {self.options!r} in that order, but is {value!r}"
             case _:
+                for option in self.options:
+                    if option is value:  # as it mostly is
+                        return None
                 known = value in self.options and any(
                     o == value and isinstance(o, bool) == isinstance(value, bool)
                     for o in self.options

@@ -121,9 +121,10 @@ class SearchSpace:
             ArchitectureError: Naming the first decision that is missing, unknown, inactive or
                 outside its domain, or the space's own reason.
         """
-        given = Architecture(decided)
+        given = decided if isinstance(decided, Architecture) else Architecture(decided)
         for path in given:
-            self[path]  # Raises for a path that the space does not have.
+            if path not in self._by_path:
+                self[path]  # Raises.
         checked = self.walk(partial(self._checked, given))
         if extra := [path for path in given if path not in checked]:
             conditions = _said(self[extra[0]].conditions)

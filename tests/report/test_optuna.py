@@ -52,11 +52,11 @@ def summary(tmp_path_factory):
         strategy="random",
         executor=SerialExecutor(),
         workers=1,
-        trials=20,
+        trials=10,
         out=folder,
     )
     told = json.loads(json.dumps(summarize(folder)))
-    more = {"number": 20, "state": "rejected", "error": "over", "costs": {"params": 9.0}}
+    more = {"number": 10, "state": "rejected", "error": "over", "costs": {"params": 9.0}}
     nothing = {"values": [], "metrics": {}, "curve": []}
     rejected = {**told["trials"][0], **more, **nothing}
     return told | {"trials": [*told["trials"], rejected]}
@@ -67,9 +67,16 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/study.db"
 
 
-def test_a_study_has_what_the_summary_has(summary, url):
+@pytest.fixture(scope="module")
+def written(summary, tmp_path_factory):
+    """The URL of its study."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('written')}/study.db"
     to_optuna(summary, url)
-    study = optuna.load_study(study_name="night", storage=url)
+    return url
+
+
+def test_a_study_has_what_the_summary_has(summary, written):
+    study = optuna.load_study(study_name="night", storage=written)
     assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["score", "ms"]
     states = {"complete": "COMPLETE", "failed": "FAIL", "rejected": "PRUNED"}
@@ -96,14 +103,14 @@ def test_a_study_has_what_the_summary_has(summary, url):
             assert trial.values is None
             assert trial.user_attrs["error"] == told["error"]
     assert {trial.state.name for trial in study.trials} == set(states.values())
-    assert study.trials[20].user_attrs["params"] == 9.0
+    assert study.trials[10].user_attrs["params"] == 9.0
     begun = datetime.fromisoformat(summary["created"]).timestamp()
     first = summary["trials"][0]["started"]
     assert study.trials[0].datetime_start.timestamp() == pytest.approx(begun + first)
 
 
-def test_the_distributions_are_those_of_the_space(summary, url):
-    trials = to_optuna(summary, url).trials
+def test_the_distributions_are_those_of_the_space(summary):
+    trials = to_optuna(summary, optuna.storages.InMemoryStorage()).trials
     found = {name: among for trial in trials for name, among in trial.distributions.items()}
     kinds = optuna.distributions
     assert found.pop("op") == kinds.CategoricalDistribution(("conv", "skip", None))
@@ -115,17 +122,17 @@ def test_the_distributions_are_those_of_the_space(summary, url):
 
 
 def test_a_running_trial_is_one_and_the_final_training_is_none(summary, url):
-    last = {**summary["trials"][0], "number": 21, "state": "running", "ended": None, "values": []}
-    final = {**summary["trials"][0], "number": 22, "role": "final", "values": []}
+    last = {**summary["trials"][0], "number": 11, "state": "running", "ended": None, "values": []}
+    final = {**summary["trials"][0], "number": 12, "role": "final", "values": []}
     study = to_optuna(summary | {"trials": [*summary["trials"], last, final]}, url)
-    assert len(study.trials) == 22
-    assert study.trials[21].state.name == "RUNNING"
+    assert len(study.trials) == 12
+    assert study.trials[11].state.name == "RUNNING"
 
 
 def test_it_is_written_anew_but_nothing_else_is_lost(summary, url):
     optuna.create_study(study_name="mine", storage=url)
     for _ in range(2):
-        assert len(to_optuna(summary, url).trials) == 21
+        assert len(to_optuna(summary, url).trials) == 11
     with pytest.raises(SettingError, match="another one that is called 'mine'"):
         to_optuna(summary, url, name="mine")
     assert sorted(optuna.get_all_study_names(url)) == ["mine", "night"]
@@ -134,7 +141,7 @@ def test_it_is_written_anew_but_nothing_else_is_lost(summary, url):
 def test_a_storage_of_optuna_will_do(summary):
     storage = optuna.storages.InMemoryStorage()
     assert to_optuna(summary, storage).study_name == "night"
-    assert len(optuna.load_study(study_name="night", storage=storage).trials) == 21
+    assert len(optuna.load_study(study_name="night", storage=storage).trials) == 11
 
 
 @pytest.mark.parametrize("bad", ["study.db", "nosuch://x/y", "sqlite:////no/such/folder/study.db"])
@@ -149,10 +156,9 @@ def test_without_optuna_the_command_is_named(summary, url, monkeypatch):
         to_optuna(summary, url)
 
 
-def test_its_dashboard_opens_it(summary, url):
+def test_its_dashboard_opens_it(written):
     dashboard = pytest.importorskip("optuna_dashboard")
-    to_optuna(summary, url)
-    app = dashboard.wsgi(url)
+    app = dashboard.wsgi(written)
 
     def get(path):
         said = []
@@ -168,7 +174,7 @@ def test_its_dashboard_opens_it(summary, url):
     (listed,) = get("/api/studies")["study_summaries"]
     assert listed["study_name"] == "night"
     study = get(f"/api/studies/{listed['study_id']}")
-    assert len(study["trials"]) == 21
+    assert len(study["trials"]) == 11
     assert study["objective_names"] == ["score", "ms"]
 
 

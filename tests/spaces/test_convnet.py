@@ -66,7 +66,7 @@ def sampled(space: SearchSpace, task: Task, count: int, limit: int) -> list[Arch
 # Every member runs
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     channels=st.sampled_from([1, 3]),
     height=st.integers(8, 40),
@@ -179,10 +179,11 @@ def test_references_are_whole_members_largest_first(channels: int, side: int) ->
     assert all(larger >= smaller for larger, smaller in pairwise(costs))
 
 
-@pytest.mark.parametrize("limit", [200_000, 100_000, 50_000, 20_000, 10_000, 5_000])
-def test_a_reference_comes_close_to_any_limit(task: Task, limit: int) -> None:
-    first = next(c for c in (cost(task, r) for r in references(task)) if c <= limit)
-    assert first >= 0.9 * limit
+def test_a_reference_comes_close_to_any_limit(task: Task) -> None:
+    costs = [cost(task, reference) for reference in references(task)]
+    for limit in (200_000, 100_000, 50_000, 20_000, 10_000, 5_000):
+        first = next(c for c in costs if c <= limit)
+        assert first >= 0.9 * limit, limit
 
 
 def test_small_limits_leave_many_members(space: SearchSpace, task: Task) -> None:

@@ -47,7 +47,7 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     numbers=st.integers(0, 6),
     categories=st.integers(0, 3),

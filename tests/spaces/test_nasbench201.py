@@ -87,7 +87,7 @@ def test_every_cell_has_the_parameters_and_operations_of_the_table(data: Path) -
         assert np.allclose((counted[:, 1] + classes) / 1e6, table[f"flops_m_{short}"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(8))
 def test_networks_have_the_parameters_and_operations_of_the_closed_form(seed: int) -> None:
     architecture, classes = SPACE.sample(Random(seed)), 10 if seed % 2 else 100
     with torch.device("meta"):

@@ -136,7 +136,7 @@ def test_pools_have_names_of_their_own() -> None:
 def test_strategies_try_all_of_a_pool_once(name: str) -> None:
     rng = Random(0)
     space = SearchSpace([Decision(f"d{i}", "categorical", options=tuple("abc")) for i in range(8)])
-    pool = PoolSpace(space, [space.sample(rng) for _ in range(60)])
+    pool = PoolSpace(space, [space.sample(rng) for _ in range(40)])
     trials = play(by_name(name, pool), lambda a, _: float(list(a.values()).count("a")), 400)
     tried = [(trial.architecture, trial.fidelity) for trial in trials]
     assert len(tried) == len(set(tried))

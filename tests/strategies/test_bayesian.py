@@ -56,9 +56,9 @@ def test_the_parameters_follow_from_the_trials_alone():
 def test_it_needs_far_fewer_trials_than_there_are_networks():
     found = []
     for seed in range(5):
-        trials = play(BayesianOptimization(CUBE), matches, 40, seed=seed)
+        trials = play(BayesianOptimization(CUBE), matches, 25, seed=seed)
         values = [trial.value for trial in trials]
-        found.append(values.index(7) if 7 in values else 40)
+        found.append(values.index(7) if 7 in values else 25)
     assert np.median(found) < 25  # of 256
 
 

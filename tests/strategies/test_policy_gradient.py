@@ -254,8 +254,7 @@ def test_it_learns_under_successive_halving(kind):
     assert max(full) > max(drawn)
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_it_is_far_ahead_of_random_search_on_nas_bench_201(data, kind):
+def test_both_are_far_ahead_of_random_search_on_nas_bench_201(data):
     table = np.load(data / "nb201.npz", allow_pickle=False)
     codes, values = table["op_code"], table["c10valid_val_acc_200_avg"]
     rows = dict(zip(map(tuple, codes.tolist()), values.tolist(), strict=True))
@@ -267,10 +266,12 @@ def test_it_is_far_ahead_of_random_search_on_nas_bench_201(data, kind):
         def value(architecture, _):
             return rows[tuple(architecture.values())]
 
-        best = [max(t.value for t in play(make(space), value, 300, seed=s)) for s in range(6)]
+        best = [max(t.value for t in play(make(space), value, 250, seed=s)) for s in range(4)]
         return values.max() - np.mean(best)
 
-    assert regret(kind) < 0.2 * regret(RandomSearch)
+    at_random = regret(RandomSearch)
+    for kind in BOTH:
+        assert regret(kind) < 0.2 * at_random
 
 
 # Settings

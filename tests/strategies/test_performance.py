@@ -53,6 +53,15 @@ def test_where_there_is_nothing_to_learn_nothing_is_predicted(table, kind):
         assert "chance may well have" in predictor.explain()
 
 
+def test_what_it_learned_before_is_forgotten(table):
+    new, _ = drawn(table, 5, 9)
+    predictor = PerformancePredictor(table.space)
+    for seed in (0, 1):
+        found = predictor.fit(*drawn(table, 40, seed)).predict(new)
+        alone = PerformancePredictor(table.space).fit(*drawn(table, 40, seed)).predict(new)
+        assert found.tolist() == alone.tolist()
+
+
 def test_too_few_and_broken_trials_teach_nothing(table):
     architectures, values = drawn(table, 12, 3)
     broken = [*values[:9], float("nan"), float("-inf"), float("nan")][: len(values)]

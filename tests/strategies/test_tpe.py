@@ -190,11 +190,11 @@ def test_of_a_pool_it_takes_what_is_nearest_to_a_draw(kind):
         return float(sum(option == "a" for option in architecture.values()))
 
     late = []
-    for seed in range(2):
+    for seed in range(3):
         rng = Random(seed)
         pool = PoolSpace(space, {space.sample(rng): None for _ in range(500)})
-        trials = play(kind(pool), value, 80, seed=seed)
-        late.append(np.mean([trial.value for trial in trials[40:]]))
+        trials = play(kind(pool), value, 120, seed=seed)
+        late.append(np.mean([trial.value for trial in trials[60:]]))
     assert np.mean(late) > 1.7  # At random it is 1.2.
 
 

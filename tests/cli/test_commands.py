@@ -139,7 +139,7 @@ def test_with_json_the_output_is_one_object_and_the_rest_is_elsewhere(finished):
     assert "complete" in err
     assert "a user's own words" in err
     assert "Traceback" not in err
-    assert "\x1b" not in err  # A pipe is no terminal, whatever FORCE_COLOR says.
+    assert "\x1b" not in err  # This is no terminal, whatever FORCE_COLOR says.
     assert json.loads((folder / "summary.json").read_text())["best"] == summary["best"]
 
 

@@ -18,6 +18,7 @@ from ogive import task as tasks
 from ogive._whole import write_whole
 from ogive.errors import SettingError, TrialFailed
 from ogive.estimators import (
+    Bench,
     Curve,
     Recipe,
     Run,
@@ -25,8 +26,10 @@ from ogive.estimators import (
     Training,
     ZeroCost,
     predict,
+    run_trial,
     step_seconds,
     train,
+    wake,
 )
 from ogive.estimators import _batches as batches
 from ogive.estimators import _train as module
@@ -113,10 +116,8 @@ def test_patience_goes_on_with_a_promoted_trial(diabetes, tmp_path, lr, patience
 @pytest.fixture(scope="module")
 def thirds(digits, tmp_path_factory):
     """A training, and what a third of it and all of it left behind."""
-    training, folder = (
-        Training(network, digits, RICH.replace(epochs=3)),
-        tmp_path_factory.mktemp("t"),
-    )
+    training = Training(network, digits, RICH.replace(epochs=3))
+    folder = tmp_path_factory.mktemp("thirds")
     training(NONE, run_in(folder / "low", fidelity=1 / 3))
     training(NONE, run_in(folder / "scratch"))
     return training, folder / "low", folder / "scratch"
@@ -460,3 +461,14 @@ def test_a_worker_imports_nothing_slow_that_it_does_not_need(digits):
         found = [pool.submit(trained, optimizer).result() for optimizer in ("adamw", "sgd")]
         found.append(pool.submit(looked_at).result())
     assert found == [set(), set(), set()]
+
+
+def test_a_worker_that_asks_an_estimator_of_the_users_own_needs_no_torch():
+    def estimate(architecture, run):
+        return {"torch": float("torch" in sys.modules)}
+
+    bench = Bench(None, None, Recipe(), estimate)
+    asked = "search", 1.0, "fp32", NONE, Run()
+    with WorkerPool(1, shared=bench) as pool:
+        pool.submit(wake, bench).result()
+        assert pool.submit(run_trial, bench, *asked).result() == {"torch": 0.0}

@@ -21,7 +21,10 @@ def kept(network, inputs, mode):
     return [(t.shape, t.stride(), t.dtype, t.device) for t in (output, *saved)]
 
 
-ACTIVATIONS = [nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.ReLU, nn.Sigmoid, nn.Tanh]
+ACTIVATIONS = [
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish,
+    nn.ReLU, nn.Softplus,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("train", [True, False])

@@ -142,7 +142,7 @@ class StrategyContract:
             for twin in (asked, unasked):
                 twin.tell(running(trial.number, trial.proposal))
                 twin.tell(trial)
-            if trial.number % 3 == 0:
+            if trial.number % 3 == 0:  # a model thinks for long
                 asked.ask(trial.number % 4, Random(trial.number))
         first = asked.ask(3, Random(1))
         asked.ask(4, Random(2))
@@ -178,7 +178,7 @@ class StrategyContract:
         strategy = self.make(problem.space)
         for trial in told:
             strategy.tell(trial)
-            if trial.number % 6 == 5:
+            if trial.number % 6 == 5:  # the last, too
                 strategy.ask(2, Random(0))
         assert told == before
 

@@ -146,10 +146,10 @@ def test_networks_that_lose_patience_leave_the_others(diabetes, tmp_path):
 
 
 def test_a_promoted_trial_goes_on_from_a_stack_and_into_one(diabetes, tmp_path):
-    recipe = Recipe.default(diabetes).replace(epochs=3, patience=None, lr=5e-3)
+    recipe = Recipe.default(diabetes).replace(epochs=3, patience=None, lr=5e-3, ema=4.0)
     training = Training(spaces.default(diabetes), diabetes, recipe)
     architectures = sampled(diabetes, recipe, 4)
-    low = runs_in(tmp_path / "low", 4, fidelity=1 / 3)
+    low = runs_in(tmp_path / "low", 4, fidelity=2 / 3)
     train_together(training, architectures, low)
     parents = [run.folder for run in low]
     full = [

@@ -437,6 +437,13 @@ def test_what_is_no_architecture_says_why(decided, said):
         NESTED.validate(decided)
 
 
+def test_true_is_not_one():
+    for options, value in (((0, 1), True), ((False, True), 1)):
+        space = SearchSpace([Decision("a", "categorical", options=options)])
+        with pytest.raises(ArchitectureError, match="must be one of"):
+            space.validate({"a": value})
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "said"),
     [
